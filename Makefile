@@ -31,7 +31,7 @@ figures: .venv/.stamp  ## every figure and table, resumable (PROFILE=quick, JOBS
 WORKERS = $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 6 ? cores + 2 : 8)))
 
 test: .venv/.stamp  ## the tests of seconds, and the stored outputs of all notebooks
-	@echo "make test leaves out notebooks in the profile smoke, numbers of texts, site and wheel (.ci/run), and minutes of faults (make test-all)"
+	@test -n "$(findstring -m,$(ARGS))" || echo "make test leaves out notebooks in the profile smoke, numbers of texts, site and wheel (.ci/run), and minutes of faults (make test-all)"
 	@$(BIN) -m tests.compile_loops
 	@$(BIN) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 

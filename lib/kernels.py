@@ -829,7 +829,13 @@ def _check_columns(name: str, x: Tensor, n: int) -> None:
 def _check_layers(width: int, layers: Sequence[Layer]) -> None:
     """Raise ValueError unless the layers fit each other and an input of this width."""
     n = width
-    for support, values, bias, srelu, _, _, splash, hinges in layers:
+    for support, values, bias, srelu, _, is_relu, splash, hinges in layers:
+        if is_relu and srelu is not None:
+            raise ValueError("a layer has a ReLU and an SReLU: give one activation")
+        if splash is not None and (is_relu or srelu is not None):
+            raise ValueError("a layer has SPLASH and a ReLU or an SReLU: give one activation")
+        if (splash is None) != (hinges is None):
+            raise ValueError("a layer has one of splash and hinges: give both")
         if support is not None:
             if support.n_in != n:
                 raise ValueError(
@@ -837,6 +843,8 @@ def _check_layers(width: int, layers: Sequence[Layer]) -> None:
                 )
             _check_layer(support, values, bias)
             n = support.n_out
+        elif values is not None or bias is not None:
+            raise ValueError("values or bias without a support: give the links too")
         if srelu is not None and srelu.shape != (4, n):
             raise ValueError(f"srelu has shape {tuple(srelu.shape)}: give (4, {n})")
         if splash is not None:

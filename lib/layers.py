@@ -158,6 +158,8 @@ class SparseLinear(nn.Module):
             raise ValueError("links need memory, and the device meta has none: give another one")
         dtype = dtype or torch.get_default_dtype()
         check_type("dtype", dtype, torch.dtype)
+        if not dtype.is_floating_point:
+            raise ValueError(f"dtype = {dtype} has no gradients: give a floating one")
         generator = given_or_seeded(generator)
         check_whole("in_features", in_features, least=1)
         check_whole("out_features", out_features, least=1)

@@ -639,6 +639,8 @@ def convnet(
     check_whole("enlarge", enlarge, least=1)
     seed = check_seed(seed)
     image = _checked_image(name, image, enlarge)
+    if logit_scale is not None and norm:
+        raise ValueError(f"logit_scale = {logit_scale} with normalisation: give norm = False")
     if logit_scale is not None:
         check_number("logit_scale", logit_scale, "(0, inf)")
     parts = _Parts(

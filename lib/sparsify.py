@@ -455,6 +455,8 @@ class Evolver:
                     " count the steps of a link: keep weights in float32, and use torch.autocast"
                 )
         self.n_at_start = {name: layer.nnz for name, layer in self.layers.items()}
+        if isinstance(averages, nn.Module):
+            raise ValueError(f"averages is one {type(averages).__name__}: give a list of them")
         averages = list(averages)
         for average in averages:
             if not isinstance(average, nn.Module):

@@ -306,6 +306,9 @@ def local_support(
         94372
     """
     _check_density(density)
+    for name, grid in (("inputs", inputs), ("outputs", outputs)):
+        if len(grid) != 3 or min(grid) < 1:
+            raise ValueError(f"{name} = {tuple(grid)}: give channels, height and width")
     check_number("reach", reach, "[0, inf]", "0 or a positive number")
     n_in, n_out = math.prod(inputs), math.prod(outputs)
     rows = cols = torch.zeros(1, dtype=torch.int64)

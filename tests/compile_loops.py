@@ -28,19 +28,36 @@ def compile_for(dtype: torch.dtype) -> None:
         kernels.chain(x, chain).sum().backward()
     x = torch.rand(16, 6, generator=generator).to(dtype).requires_grad_()
     kernels.srelu(x, pieces).sum().backward()
-    hinge_sum(x, torch.arange(3).to(dtype), torch.ones(2, 3, dtype=dtype)).sum().backward()
+    coefficients = torch.ones(2, 3, dtype=dtype)
+    for needed in (False, True):
+        hinge_sum(
+            x, torch.arange(3).to(dtype), coefficients.requires_grad_(needed)
+        ).sum().backward()
     for grow in ("random", "gradient", "ch3_l3"):
         seen = {"x": torch.rand(8, 5, dtype=dtype), "grad_y": torch.rand(6, 5, dtype=dtype)}
         evolve_(layer, Evolution(grow=grow), fraction=0.3, generator=generator, **seen)
-    machine = torch.optim.SGD([layer.values, layer.bias], lr=0.1, momentum=0.9)
-    down_bias = torch.nn.Parameter(torch.zeros(8, dtype=dtype))
-    machine.add_param_group({"params": [down_bias]})
-    examples, order = torch.ones(20, 8, dtype=torch.uint8), torch.arange(20)
-    with torch.no_grad():
-        laws = sampling.laws_of(0, 1, (2, 2))
-        sampling.descend_(layer, down_bias, examples, order, 10, laws, machine)
+    compile_units(layer, dtype)
     if dtype == torch.float32:
         compile_step()
+
+
+@torch.no_grad()
+def compile_units(layer: SparseLinear, dtype: torch.dtype) -> None:
+    """The loops of layers of binary units: sparse ones, and dense ones of few units."""
+    law, x = sampling.sampling_law(0, 0), torch.ones(8, 20, dtype=dtype)
+    for one in (layer, torch.nn.Linear(8, 6, dtype=dtype)):
+        weights = one.values if one is layer else one.weight
+        down_bias = torch.nn.Parameter(torch.zeros(8, dtype=dtype))
+        sampling.probabilities(one, x, one.bias)
+        _, up = sampling.probabilities_and_sample(one, x, one.bias, law)
+        sampling.sample(one, up, down_bias, law, down=True)
+        sampling.tempered(one, x, one.bias, (0.5, 1.0), law)
+        optimiser = torch.optim.SGD([weights, one.bias, down_bias], lr=0.1, momentum=0.9)
+        examples, order = torch.ones(20, 8, dtype=torch.uint8), torch.arange(20)
+        laws = sampling.laws_of(0, 1, (2, 3))
+        for particles in (None, x.clone()):
+            given = {"particles": particles}
+            sampling.descend_(one, down_bias, examples, order, 10, laws, optimiser, **given)
 
 
 def compile_step() -> None:

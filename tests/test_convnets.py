@@ -272,5 +272,7 @@ def test_what_does_not_fit_is_refused(arguments, sentence):
 def test_unknown_activation_and_contradictions_are_refused():
     with pytest.raises(ValueError, match="unknown activation 'splsh': did you mean 'splash'"):
         convnet("lenet5", (28, 28), 10, activation="splsh")
+    with pytest.raises(ValueError, match="logit_scale = 2.0 with normalisation: give norm = False"):
+        convnet("lenet5", (28, 28), 10, logit_scale=2.0)
     with pytest.raises(ValueError, match="logit_scale = 0.0 is out of range"):
         convnet("lenet5", (28, 28), 10, norm=False, logit_scale=0.0)

@@ -167,6 +167,8 @@ def show_list(name: str | None, target: str | None) -> None:
     elif name is not None and (name[:2].isdigit() or name in books):
         [book] = notebooks.find([name])
         of_one = notebooks.needed(book)
+        for one in of_one:
+            check_known(f"experiment in the metadata of {book.name},", one, papers.EXPERIMENTS)
     if of_one is not None:
         table = _how_many(of_one, papers.STORE.names())
         none = "no experiment belongs to this notebook or claim"
@@ -506,6 +508,7 @@ def _needed(books: Iterable[Path], profile: str) -> "list[Run]":
     runs: list[Run] = []
     for path in books:
         for name in notebooks.needed(path):
+            check_known(f"experiment in the metadata of {path.name},", name, papers.EXPERIMENTS)
             runs += papers.EXPERIMENTS[name].runs(profile)
     runs = list(dict.fromkeys(runs))
     _say_what_stands_in(runs)

@@ -1,4 +1,4 @@
-"""True if figures and verdicts are up to date: one digest of all that they come from.
+"""Freshness of figures and verdicts: one digest of all that they come from.
 
 Contents are compared, no dates. Any change of the library, its pinned packages or its tables makes
 everything out of date; a change of records makes out of date what shows their experiments.

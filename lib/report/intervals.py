@@ -279,7 +279,7 @@ def _outcome(
     comparison: str,
     threshold: str,
 ) -> tuple[bool, bool]:
-    """True if the comparison is true on the whole interval, and whether somewhere on it."""
+    """Truth of the comparison on the whole interval, and somewhere on it."""
     low, high = measurement.low, measurement.high
     first, _, last = threshold.partition("..")
     bound, top = float(first), float(last or first)

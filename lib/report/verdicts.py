@@ -139,7 +139,11 @@ def readings(
     """Every reading of the claims that have several, in a profile; see :class:`Claim`.
 
     Args: as :func:`verdicts`.
+    Raises: ValueError for an unknown profile or claim.
     """
+    check_known("profile", profile, PROFILES)
+    for name in ids or ():
+        check_known("claim", name, claims)
     handed = cache(records_of)
     parts = []
     for claim in (claims[name] for name in (claims if ids is None else ids)):

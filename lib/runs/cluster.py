@@ -49,7 +49,7 @@ def connected(store: Store, scheduler: str, say: Callable[[str], None]) -> Itera
                 f"no scheduler answers at {scheduler}: start one, or mend the address"
             ) from error
         with client:
-            say(f"the cluster has {len(client.nthreads())} workers, see {client.dashboard_link}")
+            say(f"workers of the cluster: {len(client.nthreads())}, see {client.dashboard_link}")
             executor = client.get_executor()
 
             def submit(run: Run) -> Future[Files]:

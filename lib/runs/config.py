@@ -170,7 +170,7 @@ class Run:
         return dataclasses.replace(self, stand_in=None)
 
     def can_be_had(self) -> bool:
-        """True if what it loads is here or comes when it is asked for."""
+        """True if its data are on disk or can be downloaded."""
         try:
             data.origin(self.dataset)
         except data.DataUnavailable:
@@ -244,5 +244,5 @@ def as_declared(name: str, declared: Any, value: Any) -> Any:
 
 @cache
 def _kinds(declared: Any) -> tuple[bool, tuple[type, ...]]:
-    """True if a declared type is a tuple, and of which kinds a value, or each in the tuple, is."""
+    """Whether a declared type is a tuple, and the kinds of a value, or of each in the tuple."""
     return get_origin(declared) is tuple, get_args(declared) or (declared,)

@@ -148,8 +148,12 @@ def _side_by_side(
             ready = [name for name, needs in waiting.items() if needs.isdisjoint(left)]
             room = 0 if lost else max(0, pool.slots() - len(making))
             for name in ready[:room]:
+                try:
+                    making[pool.submit(left[name])] = left[name]
+                except BrokenExecutor:  # since the last wait
+                    lost.append(KILLED)
+                    break
                 del waiting[name]
-                making[pool.submit(left[name])] = left[name]
             finished, _ = wait(making, timeout=1, return_when=FIRST_COMPLETED)
             for future in finished:
                 run = making.pop(future)

@@ -1,4 +1,4 @@
-"""True if stored records can be made again: their first epochs, trained anew and compared.
+"""Check whether stored records can be made again: their first epochs, trained anew and compared.
 
 Nothing is stored. A record made from a tree with uncommitted changes ("dirty") is proven so, or
 shown to differ. One of another numerics than that of this code (:mod:`lib.checkpoints`) is not

@@ -16,6 +16,8 @@ from lib.data import DataUnavailable
 from lib.runs.config import Run
 from lib.runs.records import Files, Store
 
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # one each
+
 
 class WorkersLost(RuntimeError):
     """A worker or the scheduler is gone, or a worker cannot be used."""
@@ -55,7 +57,9 @@ def processes(store: Store, jobs: int) -> Iterator[Pool]:
     """
     from joblib.externals.loky import ProcessPoolExecutor
 
-    executor = ProcessPoolExecutor(jobs, initializer=_begin_worker, initargs=(os.getpid(),))
+    executor = ProcessPoolExecutor(
+        jobs, initializer=_begin_worker, initargs=(os.getpid(),), env=dict.fromkeys(THREADS, "1")
+    )
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to them too
     try:
         executor.submit(int)  # the first call starts them all

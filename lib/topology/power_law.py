@@ -61,7 +61,7 @@ def counts(degrees: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def domain(degrees: np.ndarray) -> str:
-    r"""True if a sequence is in the domain of the test: "inside", or why not.
+    r"""Place of a sequence in the domain of the test: "inside", or why not.
 
     At least 50 neurons with links, of three different degrees, and a mean degree from 2 to
     :math:`\sqrt n`, n and mean of the neurons with links, which are those that are fitted.

@@ -27,7 +27,7 @@ from lib.runs.records import Store
 if Path(__file__).resolve().parents[2] != ROOT:
     raise ImportError(
         f"papers of {Path(__file__).resolve().parents[2]} do not go with the library of {ROOT}:"
-        " import lib before papers, or start Python in the folder notebooks"
+        " import lib before papers, or use the .venv of the folder that you work in"
     )
 
 NO_PAPER = "No paper"  # begins the name of the paper of a room whose claims are ours
@@ -114,14 +114,19 @@ def settings(experiment: str, profile: str = "paper") -> Folded:
     rows = []
     for run in runs:
         row = {name: getattr(run, name) for name in run.field_names()}
-        row["parent"] = run.parent and f"{run.parent.method} of {run.parent.experiment}"
-        rows.append({name: str(value) for name, value in row.items()})
-    table = pd.DataFrame(rows).fillna("").drop(columns=["experiment", "stand_in"])
+        if run.parent is not None:
+            row |= {
+                f"parent's {name}": getattr(run.parent, name) for name in run.parent.field_names()
+            }
+        dropped = "experiment", "stand_in", "parent", "parent's stand_in", "parent's parent"
+        rows.append({name: str(value) for name, value in row.items() if name not in dropped})
+    table = pd.DataFrame(rows).fillna("")
+    if "parent's seed" in table and table["parent's seed"].equals(table["seed"]):
+        table = table.drop(columns="parent's seed")
     kinds = table.groupby([*table.columns.drop("seed")], sort=False)["seed"].agg(_from_to)
     kinds = kinds.rename("seeds").reset_index()
     shared = [name for name in kinds if kinds[name].nunique() == 1]
-    unset = ("None", "False", "0", "0.0", "()", "")
-    said = [f"{name} {kinds[name][0]}" for name in shared if kinds[name][0] not in unset]
+    said = [f"{name} {kinds[name][0]}" for name in shared if kinds[name][0] != ""]
     line = f"Settings of {experiment} in the profile {profile}. All runs: {', '.join(said)}"
     return Folded(kinds.drop(columns=shared), line)
 

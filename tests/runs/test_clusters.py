@@ -116,7 +116,7 @@ def test_cluster_gives_the_records_of_the_loop(store, cluster, tmp_path, capsys)
     records = store.records(RUNS)
     assert [contents(record) for record in records] == alone(tmp_path, RUNS)
     assert {record.environment["threads"] for record in records} == {1}
-    assert re.search(r"^the cluster has \d workers, see http", capsys.readouterr().err, re.M)
+    assert re.search(r"^workers of the cluster: \d, see http", capsys.readouterr().err, re.M)
 
 
 def test_records_are_all_that_comes_back_and_none_stays_with_a_worker(store, cluster):

@@ -463,7 +463,7 @@ def norms(weight: Tensor, norm_order: float = 3.0) -> Tensor:
 
 
 class Acceptance(NamedTuple):
-    """True if a layer has learned, in parts.
+    """Learning of a layer, measured in parts.
 
     Attributes:
         off_norm_fraction: units whose norm is not R to within :data:`TOLERANCE`, a fraction.

@@ -270,10 +270,10 @@ def _last_layers(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def scale_free_networks(table: pd.DataFrame) -> pd.DataFrame:
-    """True if half of the hidden layers of each of SET's own networks on MNIST meet the condition
-    of S03 at the end, and of the networks drawn beside them: an exponent in (2, 3), and a power law
-    ahead of the exponential by likelihood ratio and of the binomial by AIC. The lognormal, of which
-    power laws are a limit, must not be ahead of it.
+    """Table that says if half of the hidden layers of each of SET's own networks on MNIST meet the
+    condition of S03 at the end, and of the networks drawn beside them: an exponent in (2, 3), and a
+    power law ahead of the exponential by likelihood ratio and of the binomial by AIC. The
+    lognormal, of which power laws are a limit, must not be ahead of it.
 
     Args:
         table: rows of the studies ``scale_free_long``, of :func:`lib.report.frames.rows`.

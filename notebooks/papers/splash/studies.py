@@ -267,7 +267,8 @@ def sanity_checks(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def distance_checks(records: Iterable[Record]) -> pd.DataFrame:
-    """True if each attack of minimal norm came near the nearest point that any of them found.
+    """Table that says if each attack of minimal norm came near the nearest point that any of them
+    found.
 
     Args:
         records: of ``unit_minimal``.
