@@ -524,6 +524,23 @@ def test_wrong_layer_is_refused(change, sentence, implementation, generator):
 
 
 @pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        ({"srelu": torch.ones(4, 5), "is_relu": True}, "a ReLU and an SReLU"),
+        ({"splash": torch.ones(2, 3), "hinges": torch.arange(3.0), "is_relu": True}, "a ReLU or"),
+        ({"hinges": torch.arange(3.0)}, "one of splash and hinges: give both"),
+        ({"splash": torch.ones(2, 3)}, "one of splash and hinges: give both"),
+        ({"values": torch.ones(5)}, "without a support: give the links too"),
+        ({"bias": torch.ones(5)}, "without a support: give the links too"),
+    ],
+    ids=str,
+)
+def test_parts_that_do_not_go_together_are_refused(parts, sentence, implementation):
+    with pytest.raises(ValueError, match=sentence):
+        kernels.chain(torch.zeros(2, 5), [Layer(**parts)])
+
+
+@pytest.mark.parametrize(
     ("x", "sentence"),
     [
         (torch.zeros(2, 6).double(), "6 values meet a layer of 5 inputs"),

@@ -652,3 +652,9 @@ def test_dense_layer_starts_with_the_law_of_the_sparse_one(start, std, generator
         assert weight.abs().max() <= (6 / 500) ** 0.5
     with pytest.raises(ValueError, match="start 'hee' is unknown"):
         Linear(3, 2, start="hee")
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.complex64], ids=str)
+def test_layer_of_numbers_that_have_no_real_gradients_is_refused(dtype):
+    with pytest.raises(ValueError, match=f"dtype = {dtype} has no gradients"):
+        SparseLinear(5, 3, density=0.5, dtype=dtype)

@@ -9,9 +9,10 @@ from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
-from lib.runs import executors
+from lib.runs import executors, workers
 from lib.runs.executors import RunsFailed, obtain, sweep
 from lib.runs.progress import Progress
+from lib.runs.records import Store
 from lib.runs.workers import Pool, WorkersLost
 from tests import processes
 from tests.runs import counting
@@ -143,6 +144,21 @@ def test_failures_in_processes_are_collected(side_by_side):
 def test_workers_have_one_thread_each(side_by_side):
     made, _ = side_by_side
     assert {record.environment["threads"] for record in made.records(RUNS)} == {1}
+
+
+def test_workers_tell_every_library_to_take_one_thread(monkeypatch, tmp_path):
+    given = {}
+
+    def noted(jobs, **options):
+        given.update(options["env"])
+        raise BrokenProcessPool
+
+    monkeypatch.setattr("joblib.externals.loky.ProcessPoolExecutor", noted)
+    store = Store({}, tmp_path / "runs", tmp_path / "results")
+    with pytest.raises(BrokenProcessPool), workers.processes(store, 2):
+        pass
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    assert given == dict.fromkeys(names, "1")
 
 
 def workers_of(made):
