@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from functools import partial
@@ -66,7 +67,10 @@ def processes(store: Store, jobs: int) -> Iterator[Pool]:
     finally:
         signal.signal(signal.SIGINT, handler)
     try:
-        yield Pool(partial(executor.submit, _make, store), lambda: jobs, lambda: True)
+        with warnings.catch_warnings():
+            # loky starts a new process in place of one whose memory has grown
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+            yield Pool(partial(executor.submit, _make, store), lambda: jobs, lambda: True)
     finally:
         executor.shutdown(kill_workers=True)
 
