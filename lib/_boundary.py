@@ -18,7 +18,6 @@ import numbers
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -111,7 +110,7 @@ def check_seed(seed: Any) -> int:
     return int(seed)
 
 
-@contextmanager
+@contextlib.contextmanager
 def extra(name: str) -> Iterator[None]:
     """Around the import of a package that the wheel asks for only with an extra.
 

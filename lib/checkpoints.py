@@ -1,4 +1,11 @@
-"""Checkpoints of training loops: written whole or not at all, read without pickles."""
+"""Checkpoints of training loops: written whole or not at all, read without pickles; and which
+numerics this code has.
+
+Numerics are how the code sums, and so the last bits of all that it computes. Their number goes up
+when a change of the code alters these bits and nothing else. The name of a run and what a run means
+stay as they are. Records and checkpoints say which numerics made them. Within one numerics a run
+gives the same bits, whatever interrupts it.
+"""
 
 import dataclasses
 import functools
@@ -39,7 +46,7 @@ DATA = "data"  # of a run: the digest of what it learns from
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint: at every moment ``path`` holds a whole one, the last or this one.
 
-    It says which numerics made it, see :mod:`lib.checkpoints`.
+    It says which numerics made it, see :data:`NUMERICS`.
 
     Args:
         path: the file.

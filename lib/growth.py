@@ -1,7 +1,9 @@
 """Where links grow: at random, by gradient or momentum, by preferential attachment, by paths of
 length 3.
 
-A new rule with a name is a function here and an entry of :data:`GROW_RULES`.
+A new rule with a name is a function here and an entry of :data:`GROW_RULES`. A :class:`Collector`
+keeps what layers see while a model trains, for rules that ask: their inputs, and the gradients at
+their outputs.
 """
 
 import math

@@ -1,4 +1,11 @@
-"""Networks of the papers as plain compositions of torch modules."""
+"""Networks of the papers as plain compositions of torch modules: perceptrons, and convolutional
+networks as published (LeNet-5, All-CNN-C, ResNet-20, Network-in-Network).
+
+Modules of a convolutional network are named standardise, unflatten, conv1, norm1, activation1, …;
+it takes images as a data set has them, (B, H, W) or (B, C, H, W), or flat. Its weights are drawn in
+one order whatever the activation, so that networks of one seed that differ in it start from the
+same weights.
+"""
 
 import contextlib
 import math

@@ -25,7 +25,7 @@ from ._compiled.rows import Tile
 from .layers import SparseLinear
 from .support import Support, every_link
 
-Layer = SparseLinear | nn.Linear
+LinearLayer = SparseLinear | nn.Linear
 LARGEST = 2**32  # numbers that a law tells apart
 SMALL = 2**17  # weights of a dense layer that is taken for a sparse one of all links
 
@@ -50,7 +50,7 @@ def sampling_law(seed: int, step: int) -> SamplingLaw:
     return SamplingLaw(*launch.key_and_flip(seed, step))
 
 
-def probabilities(layer: Layer, x: Tensor, bias: Tensor, *, down: bool = False) -> Tensor:
+def probabilities(layer: LinearLayer, x: Tensor, bias: Tensor, *, down: bool = False) -> Tensor:
     r"""(n, B) probability of a 1 of every unit on the other side, :math:`\sigma(W x + b)`.
 
     Source: [Hinton2002], the conditionals of a restricted Boltzmann machine.
@@ -67,7 +67,7 @@ def probabilities(layer: Layer, x: Tensor, bias: Tensor, *, down: bool = False) 
 
 
 def sample(
-    layer: Layer,
+    layer: LinearLayer,
     x: Tensor,
     bias: Tensor,
     law: SamplingLaw,
@@ -86,14 +86,14 @@ def sample(
 
 
 def probabilities_and_sample(
-    layer: Layer, x: Tensor, bias: Tensor, law: SamplingLaw
+    layer: LinearLayer, x: Tensor, bias: Tensor, law: SamplingLaw
 ) -> tuple[Tensor, Tensor]:
     """:func:`probabilities` of the outputs, and a sample of them."""
     return _units(layer, x, bias, False, 1.0, law, keep=True)
 
 
 def tempered(
-    layer: Layer, x: Tensor, bias: Tensor, slopes: tuple[float, float], law: SamplingLaw
+    layer: LinearLayer, x: Tensor, bias: Tensor, slopes: tuple[float, float], law: SamplingLaw
 ) -> tuple[Tensor, Tensor]:
     r"""Gain of the outputs, summed over their states, by a change of slope, and a sample of them
     at the new one.
@@ -123,7 +123,9 @@ def tempered(
     return gains.sum(0), _plain_sample(p, law)
 
 
-def contrast(layer: Layer, data: tuple[Tensor, Tensor], model: tuple[Tensor, Tensor]) -> Tensor:
+def contrast(
+    layer: LinearLayer, data: tuple[Tensor, Tensor], model: tuple[Tensor, Tensor]
+) -> Tensor:
     r"""Mean product of both ends of every link, of the data minus of the model.
 
     .. math:: \langle x_i y_j \rangle_{data} - \langle x_i y_j \rangle_{model}
@@ -160,7 +162,7 @@ class Descent(NamedTuple):
 
 
 def contrastive_divergence(
-    layer: Layer,
+    layer: LinearLayer,
     down_bias: Tensor,
     up_bias: Tensor,
     v: Tensor,
@@ -206,7 +208,7 @@ def contrastive_divergence(
 
 
 def descend_(
-    layer: Layer,
+    layer: LinearLayer,
     down_bias: Tensor,
     x: Tensor,
     order: Tensor,
@@ -252,7 +254,7 @@ def descend_(
     return descent.particles
 
 
-def descends_in_one_call(layer: Layer, batch_size: int) -> bool:
+def descends_in_one_call(layer: LinearLayer, batch_size: int) -> bool:
     """True if :func:`descend_` takes the layer: on a CPU, in float32 or float64, sparse, or dense
     and so small, as its batches are, that calls of products take longer than they.
     """
@@ -290,7 +292,7 @@ def uniforms(shape: tuple[int, int], law: SamplingLaw, *, dtype: torch.dtype) ->
 
 
 def _units(
-    layer: Layer,
+    layer: LinearLayer,
     x: Tensor,
     bias: Tensor,
     down: bool,
@@ -351,7 +353,7 @@ def _states(like: Tensor, width: int, *sides: int) -> tuple[np.ndarray, ...]:
 
 
 def _compiled_descent(
-    layer: Layer,
+    layer: LinearLayer,
     biases: tuple[Tensor, Tensor],
     x: Tensor,
     order: Tensor,
@@ -400,7 +402,7 @@ def _compiled_descent(
     return Descent(*grads, moved)
 
 
-def _links(layer: Layer) -> tuple[Support, nn.Parameter]:
+def _links(layer: LinearLayer) -> tuple[Support, nn.Parameter]:
     """The links and their weights, of a dense layer all there are."""
     if isinstance(layer, SparseLinear):
         return layer.support, layer.values
@@ -421,7 +423,7 @@ def batch(x: Tensor, index: Tensor, dtype: torch.dtype) -> Tensor:
     return columns
 
 
-def _operands(layer: Layer, x: Tensor, bias: Tensor, down: bool) -> tuple:
+def _operands(layer: LinearLayer, x: Tensor, bias: Tensor, down: bool) -> tuple:
     """Index, weights and states for the compiled pass; of a dense layer the product."""
     n_in, n_out = layer.in_features, layer.out_features
     if down:
@@ -436,7 +438,7 @@ def _operands(layer: Layer, x: Tensor, bias: Tensor, down: bool) -> tuple:
     return index, layer.values, x
 
 
-def _plain_product(layer: Layer, x: Tensor, down: bool) -> Tensor:
+def _plain_product(layer: LinearLayer, x: Tensor, down: bool) -> Tensor:
     if isinstance(layer, nn.Linear):
         weight = layer.weight.detach()
         return kernels.dense_product(weight.t() if down else weight, x)
@@ -472,13 +474,13 @@ def _mixed(h: Tensor) -> Tensor:
 # --------------------------------------------------------------------------------------- checks
 
 
-def _check_layer(layer: Layer, x: Tensor) -> None:
+def _check_layer(layer: LinearLayer, x: Tensor) -> None:
     dtype = next(layer.parameters()).dtype
     if dtype != x.dtype:
         raise ValueError(f"states are {x.dtype} and the weights {dtype}: give one dtype")
 
 
-def _check_examples(layer: Layer, x: Tensor, order: Tensor) -> None:
+def _check_examples(layer: LinearLayer, x: Tensor, order: Tensor) -> None:
     if x.ndim != 2 or x.shape[1] != layer.in_features:
         raise ValueError(f"x has shape {tuple(x.shape)}: give (N, {layer.in_features})")
     _check_index("order", order, len(x))
@@ -509,7 +511,7 @@ def _check_pass(x: Tensor, bias: Tensor, n_in: int, n_out: int) -> None:
         raise ValueError(f"{n_out} units of {x.shape[1]} examples are too many: give fewer at once")
 
 
-def _check_states(layer: Layer, x: Tensor, y: Tensor) -> None:
+def _check_states(layer: LinearLayer, x: Tensor, y: Tensor) -> None:
     n_in, n_out = layer.in_features, layer.out_features
     if (x.shape[0], y.shape[0]) != (n_in, n_out) or x.shape[1:] != y.shape[1:]:
         raise ValueError(

@@ -2,6 +2,8 @@
 
 ``sparsify_`` replaces the linear layers of a model by sparse ones, an :class:`Evolver` updates
 their links while a loop of your own trains it, and ``densify_`` puts dense layers back.
+``summary`` shows the layers of a model in a table: links, density, parameters, and multiply-adds
+beside dense ones.
 """
 
 import contextlib

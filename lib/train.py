@@ -1,12 +1,14 @@
 """The one training loop: ``fit(model, split, settings, seed=...) -> History``, with exact
 resume.
+
+Beside it stand its :class:`Settings` and :class:`History`, averages of the weights over the steps,
+links that move included, and the optimiser: which parameters decay.
 """
 
 import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -964,7 +966,7 @@ class WeightAverage:
                 pairs.append((parameter, state[AVERAGE]))
         return pairs
 
-    @contextmanager
+    @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
         """While it is entered, the model has the averaged weights."""
         pairs = self._averages()

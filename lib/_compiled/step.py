@@ -32,7 +32,7 @@ class CannotCompile(ValueError):
     """A model or an optimiser that :class:`CompiledStep` does not take: the sentence says why."""
 
 
-class Descent(NamedTuple):
+class ParameterRow(NamedTuple):
     """A parameter in an update: addresses, and how it descends.
 
     Attributes:
@@ -60,7 +60,9 @@ class Descent(NamedTuple):
 
 
 FLOATS = ("rate", "factor", "decay")
-DESCENT = np.dtype([(f, np.float64 if f in FLOATS else np.intp) for f in Descent._fields])
+PARAMETER_ROW = np.dtype(
+    [(f, np.float64 if f in FLOATS else np.intp) for f in ParameterRow._fields]
+)
 
 # -------------------------------------------------------------------------- the compiled step
 
@@ -208,7 +210,7 @@ def train_step(
         standard: (2, n_in) mean and deviation of each input, or (0, 0).
         memory, masks: of each slot; gradients take the place of the outputs.
         sums: of each tile.
-        parameters: of DESCENT.
+        parameters: of PARAMETER_ROW.
         averaging: what the averages take of the new weights.
         n_slots, n_chunks: how many tiles run at a time, and parts of what is updated.
     """
@@ -581,7 +583,7 @@ class _Plan:
         plan = layout.Plan(chain, n_in, width, torch.float32, needed=needed, in_place=True)
         self.tile, self.table = plan.tile, launch.filled(plan, chain, torch.float32)
         self.parameters: list[nn.Parameter] = []
-        descents = []
+        parameter_rows = []
         for i, (part, layer) in enumerate(zip(step.parts, chain, strict=True)):
             place, inverse = plan.places[i + 1], 0
             if layer.support.nnz != part.linear.nnz:
@@ -589,18 +591,18 @@ class _Plan:
             if i in plan.ordered:
                 self.table["ordered"][i + 1], inverse = self._other_order(layer.support)
             self.parameters += _parameters_of(part)
-            descents.append((inverse, part.linear.nnz, place.d_values, 0))
+            parameter_rows.append((inverse, part.linear.nnz, place.d_values, 0))
             if layer.bias is not None:
-                descents.append((0, layer.bias.numel(), place.d_bias, 0))
+                parameter_rows.append((0, layer.bias.numel(), place.d_bias, 0))
             if type(part.unit) in LEARNED:
                 is_srelu = layer.srelu is not None
-                descents.append((0, layer.pieces.numel(), place.d_pieces, is_srelu))
+                parameter_rows.append((0, layer.pieces.numel(), place.d_pieces, is_srelu))
         self.is_dropped = self.table["is_dropped"]
         self.keys, self.flips = self.table["key"], self.table["flip"]
-        self.descents = np.zeros(len(descents), DESCENT)
-        for descent, fields in zip(self.descents, descents, strict=True):
+        self.parameter_rows = np.zeros(len(parameter_rows), PARAMETER_ROW)
+        for row, fields in zip(self.parameter_rows, parameter_rows, strict=True):
             for name, value in zip(("inverse", "n", "d", "is_pieces"), fields, strict=True):
-                descent[name] = value
+                row[name] = value
         self._allocate(plan)
         self.standard = _mean_and_std(step.standardise, n_in)
         self.dropouts = []
@@ -679,7 +681,7 @@ class _Plan:
             self.memory,
             self.masks,
             self.sums,
-            self.descents,
+            self.parameter_rows,
             averaging,
             self.n_slots,
             self.n_chunks,
@@ -745,9 +747,9 @@ class _Plan:
 
     def _write_addresses(self, addresses: list[int]) -> None:
         """Raises TypeError or ValueError if the memory there is not that of the parameters."""
-        triples = zip(self.parameters, self.states, self.descents, strict=True)
-        for parameter, state, descent in triples:
-            n = descent["n"]
+        triples = zip(self.parameters, self.states, self.parameter_rows, strict=True)
+        for parameter, state, row in triples:
+            n = row["n"]
             for name, tensor in (("values", parameter), ("momentum", state["momentum_buffer"])):
                 launch.addresses(torch.float32, tensor)
                 if tensor.numel() != n or not tensor.is_contiguous():
@@ -757,16 +759,16 @@ class _Plan:
                         " optimiser's state too, or make a new optimiser"
                     )
         self.addresses = addresses
-        self.descents["values"] = addresses[0::2]
-        self.descents["momentum"] = addresses[1::2]
-        descents = iter(self.descents)
+        self.parameter_rows["values"] = addresses[0::2]
+        self.parameter_rows["momentum"] = addresses[1::2]
+        parameter_rows = iter(self.parameter_rows)
         for i, part in enumerate(self.step.parts, start=1):
             place = self.table[i]
-            place["values"] = next(descents)["values"]
+            place["values"] = next(parameter_rows)["values"]
             if part.linear.bias is not None:
-                place["bias"] = next(descents)["values"]
+                place["bias"] = next(parameter_rows)["values"]
             if type(part.unit) in LEARNED:
-                place["pieces"] = next(descents)["values"]
+                place["pieces"] = next(parameter_rows)["values"]
 
     def _write_settings(self, settings: list[tuple]) -> None:
         step = self.step
@@ -774,10 +776,10 @@ class _Plan:
         of_parameters = {}
         for group, setting in zip(step.optimiser.param_groups, settings, strict=True):
             of_parameters |= {id(parameter): setting for parameter in group["params"]}
-        for descent, parameter in zip(self.descents, self.parameters, strict=True):
+        for row, parameter in zip(self.parameter_rows, self.parameters, strict=True):
             rate, factor, decay, nesterov, *_ = of_parameters[id(parameter)]
-            descent["rate"], descent["factor"] = rate, factor
-            descent["decay"], descent["is_nesterov"] = decay, nesterov
+            row["rate"], row["factor"] = rate, factor
+            row["decay"], row["is_nesterov"] = decay, nesterov
         self.settings = settings
 
     def _averaging(self) -> float:
@@ -793,7 +795,7 @@ class _Plan:
                     f"an average has shape {tuple(average.shape)}, not the parameter's"
                 )
             averages += launch.addresses(torch.float32, average)
-        self.descents["average"] = averages
+        self.parameter_rows["average"] = averages
         return weight
 
 

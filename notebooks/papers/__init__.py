@@ -111,6 +111,7 @@ def settings(experiment: str, profile: str = "paper") -> Folded:
     Raises: ValueError for an unknown experiment or profile, with the nearest name.
     """
     runs = choose(EXPERIMENTS, experiment).runs(profile)
+    hidden = "experiment", "stand_in", "parent", "parent's stand_in", "parent's parent"
     rows = []
     for run in runs:
         row = {name: getattr(run, name) for name in run.field_names()}
@@ -118,8 +119,7 @@ def settings(experiment: str, profile: str = "paper") -> Folded:
             row |= {
                 f"parent's {name}": getattr(run.parent, name) for name in run.parent.field_names()
             }
-        dropped = "experiment", "stand_in", "parent", "parent's stand_in", "parent's parent"
-        rows.append({name: str(value) for name, value in row.items() if name not in dropped})
+        rows.append({name: str(value) for name, value in row.items() if name not in hidden})
     table = pd.DataFrame(rows).fillna("")
     if "parent's seed" in table and table["parent's seed"].equals(table["seed"]):
         table = table.drop(columns="parent's seed")
