@@ -4,6 +4,8 @@ PROFILE = quick
 JOBS = 2
 ARGS =
 export PYTHONUTF8 = 1
+# hundreds of processes read the same modules
+unexport PYTHONDONTWRITEBYTECODE
 PYTHON = $(shell for python in python3.11 python3 python3.12 python3.13 python; do \
 	$$python -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$python && break; done)
 

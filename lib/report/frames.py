@@ -147,7 +147,7 @@ def in_order(frame: pd.DataFrame) -> pd.DataFrame:
     fraction of 0.3.
     """
     for name, order in (("dataset", labels.datasets_in), ("method", labels.methods_in)):
-        kind = pd.CategoricalDtype(order(frame[name]), ordered=True)
+        kind = pd.CategoricalDtype(order(frame[name].unique()), ordered=True)
         frame = frame.assign(**{name: frame[name].astype(kind)})
     numbers = frame.select_dtypes("float").columns.difference(["value"])
     return frame.assign(**frame[numbers].round(9))

@@ -370,7 +370,7 @@ def ordered(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows with data sets and methods in their order."""
     for name, known in (("method", labels.methods_in), ("dataset", labels.datasets_in)):
         if name in rows and len(rows):
-            place = {value: i for i, value in enumerate(known(rows[name]))}
+            place = {value: i for i, value in enumerate(known(rows[name].unique()))}
             rows = rows.sort_values(
                 name, key=lambda values, place=place: values.map(place), kind="stable"
             )
