@@ -7,6 +7,7 @@ commands that render notebooks say so by the environment variable ``SPARSE_RENDE
 
 import io
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -30,8 +31,9 @@ STYLE = {
     "image.interpolation": "nearest",  # cells as they are, which also makes smaller files
     "legend.frameon": False,
     "svg.fonttype": "none",
-    "svg.hashsalt": "companion",
 }
+
+HASHED = re.compile(r'((?:id="|#)[a-zA-Z])[a-zA-Z]*([0-9a-f]{10})(?=["\)])')
 
 _current: dict[str, str] = {}  # notebook and profile
 _kinds: dict[str, str] = {}  # of what was published since the notebook began, by name
@@ -143,11 +145,23 @@ def save_figure(fig: Figure, name: str, notebook: str, profile: str, data: pd.Da
     save_table(data, name, notebook, profile)
     path = _figures() / profile / notebook / f"{name}.png"
     png = picture(fig)
+    drawing = io.StringIO()
+    fig.savefig(drawing, format="svg", metadata={"Date": None, "Creator": None})
     with whole(path.with_suffix(".svg")) as part:
-        fig.savefig(part, format="svg", metadata={"Date": None, "Creator": None})
+        part.write_text(_numbered(drawing.getvalue()), encoding="utf-8")
     with whole(path) as part:
         part.write_bytes(png)
     return path
+
+
+def _numbered(drawing: str) -> str:
+    """A drawing whose ids are numbers in their order. The ids of matplotlib are hashes of sizes,
+    whose last bits differ from processor to processor.
+    """
+    numbers: dict[str, int] = {}
+    return HASHED.sub(
+        lambda found: f"{found[1]}{numbers.setdefault(found[2], len(numbers))}", drawing
+    )
 
 
 def save_table(data: pd.DataFrame, name: str, notebook: str, profile: str) -> None:
