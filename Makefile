@@ -1,6 +1,6 @@
 # `make figures` and `make test` do everything, on a machine with Python >= 3.11.
 
-PROFILE = quick
+PROFILE = paper
 JOBS = 2
 ARGS =
 export PYTHONUTF8 = 1
@@ -26,7 +26,7 @@ help:  ## this list (ARGS="..." goes to the command behind a target)
 
 install: .venv/.stamp  ## the pinned packages in .venv; every other target does this first
 
-figures: .venv/.stamp  ## every figure and table, resumable (PROFILE=quick, JOBS=2)
+figures: .venv/.stamp  ## every figure and table, from stored records (PROFILE=quick trains small networks, resumable)
 	@$(BIN) -m lib figures --profile $(PROFILE) --jobs $(JOBS) $(ARGS)
 
 # Two processes more than cores: a test that waits for a process of its own leaves its core to others.

@@ -297,9 +297,17 @@ def test_figures_runs_what_is_missing_and_renders(capsys, monkeypatch, small):
 def test_figures_of_the_paper_profile_train_only_if_asked(words, n_stored, monkeypatch, capsys):
     monkeypatch.setattr(notebooks, "needed", lambda path: ["tiny"])
     monkeypatch.setattr(notebooks, "execute_all", lambda *_: [])
-    assert run(capsys, "figures", "--profile", "paper", "--only", "10", *words)[0] == 0
+    assert run(capsys, "figures", "--only", "10", *words)[0] == 0
     stored = list(archive(papers.STORE.results / "tiny"))
     assert len(stored) == n_stored == len(papers.STORE.records(runs("tiny", "paper")))
+
+
+@pytest.mark.parametrize(("words", "is_drawn"), [((), False), (("quickstart",), True)])
+def test_stored_figures_leave_out_the_notebook_that_trains(words, is_drawn, monkeypatch, capsys):
+    drawn = []
+    monkeypatch.setattr(notebooks, "out_of_date", lambda books, _: drawn.extend(books) or [])
+    assert run(capsys, "figures", *words)[0] == 0
+    assert ("quickstart" in [path.stem for path in drawn]) == is_drawn
 
 
 def test_stand_in_data_are_announced(capsys, monkeypatch):
