@@ -33,7 +33,7 @@ STYLE = {
     "svg.fonttype": "none",
 }
 
-HASHED = re.compile(r'((?:id="|#)[a-zA-Z])[a-zA-Z]*([0-9a-f]{10})(?=["\)])')
+HASHED = re.compile(rb'((?:id="|#)[a-zA-Z])[a-zA-Z]*([0-9a-f]{10})(?=["\)])')
 
 _current: dict[str, str] = {}  # notebook and profile
 _kinds: dict[str, str] = {}  # of what was published since the notebook began, by name
@@ -145,23 +145,25 @@ def save_figure(fig: Figure, name: str, notebook: str, profile: str, data: pd.Da
     save_table(data, name, notebook, profile)
     path = _figures() / profile / notebook / f"{name}.png"
     png = picture(fig)
-    drawing = io.StringIO()
+    drawing = io.BytesIO()
     fig.savefig(drawing, format="svg", metadata={"Date": None, "Creator": None})
     with whole(path.with_suffix(".svg")) as part:
-        part.write_text(_numbered(drawing.getvalue()), encoding="utf-8")
+        part.write_bytes(_numbered(drawing.getvalue()))
     with whole(path) as part:
         part.write_bytes(png)
     return path
 
 
-def _numbered(drawing: str) -> str:
+def _numbered(drawing: bytes) -> bytes:
     """A drawing whose ids are numbers in their order. The ids of matplotlib are hashes of sizes,
     whose last bits differ from processor to processor.
     """
-    numbers: dict[str, int] = {}
-    return HASHED.sub(
-        lambda found: f"{found[1]}{numbers.setdefault(found[2], len(numbers))}", drawing
-    )
+    numbers: dict[bytes, int] = {}
+
+    def number(found: re.Match) -> bytes:
+        return found[1] + b"%d" % numbers.setdefault(found[2], len(numbers))
+
+    return HASHED.sub(number, drawing)
 
 
 def save_table(data: pd.DataFrame, name: str, notebook: str, profile: str) -> None:

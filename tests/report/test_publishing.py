@@ -85,11 +85,11 @@ def test_figure_that_cannot_be_saved_leaves_the_one_there_was(folder, monkeypatc
     files = [picture, picture.with_suffix(".svg")]
     before = [file.read_bytes() for file in files]
 
-    def stop_halfway(part, text, **options):
-        part.write_bytes(text[:10].encode())
+    def stop_halfway(part, content):
+        part.write_text("half")
         raise OSError("disk is full")
 
-    monkeypatch.setattr(Path, "write_text", stop_halfway)
+    monkeypatch.setattr(Path, "write_bytes", stop_halfway)
     with pytest.raises(OSError, match="disk is full"):
         publishing.save_figure(draw(), "a", "book", "smoke", DATA)
     assert [file.read_bytes() for file in files] == before
