@@ -1,7 +1,7 @@
 # The companion with its pinned packages:
 #   docker build -t companion .
 #   mkdir -p out runs    (else Docker makes them, as root's)
-#   docker run --rm -v "$PWD/out:/companion/figures" -v "$PWD/runs:/companion/data/runs" companion make figures
+#   docker run --rm -v "$PWD/out:/companion/figures" -v "$PWD/runs:/companion/data/runs" companion make figures PROFILE=quick
 #   docker run --rm -p 127.0.0.1:8888:8888 companion make lab ARGS="--ip=0.0.0.0 --no-browser"
 FROM python:3.11-slim-bookworm
 

@@ -4,7 +4,7 @@ PROFILE = paper
 JOBS = 2
 ARGS =
 export PYTHONUTF8 = 1
-# hundreds of processes read the same modules
+# hundreds of processes read the same modules, whatever the user's setting is
 unexport PYTHONDONTWRITEBYTECODE
 PYTHON = $(shell for python in python3.11 python3 python3.12 python3.13 python; do \
 	$$python -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$python && break; done)

@@ -213,7 +213,7 @@ def test_seeds_that_chose_no_settings_leave_the_lead_of_tuned_networks_open():
     leads = pd.Series(accuracies["set"]) - pd.Series(accuracies["fixed"])
     lead = t_interval(leads.drop(choosing))
     assert choosing == {0, 1} and lead.n == 3 and lead.low < 0
-    assert "if only the three seeds count that did not choose the settings" in README
+    assert "if we count only the three seeds with which no setting was chosen" in README
 
 
 def test_degree_sequences_without_strong_evidence_are_counted():

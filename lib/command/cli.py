@@ -214,7 +214,7 @@ def show_list(name: str | None, target: str | None) -> None:
         f"{len(stored):,} runs are stored. 3/5: three of five runs of the profile paper are.",
         "python -m lib list NAME            the runs of an experiment, notebook or claim",
         "python -m lib run EXPERIMENT       make those of the quick profile",
-        "python -m lib figures --only 10    draw the figures of a notebook",
+        "python -m lib figures --only 10    draw the stored records that a notebook shows",
         "python -m lib claims               what is claimed, and what we found",
     ]
     print("\n".join(lines))
@@ -468,9 +468,9 @@ def figures(
     """Draw the figures that are out of date.
 
     papermill executes the notebooks NN (all, if none is named) into figures/PROFILE. The profile
-    paper draws stored records. It leaves out quickstart, which trains, unless this is named. The
-    other profiles first make the runs that the notebooks miss. NN after the options is the same as
-    --only NN.
+    paper draws stored records. It leaves out the notebooks 03 and quickstart, which train, unless
+    they are named. The other profiles first make the runs that the notebooks miss. NN after the
+    options is the same as --only NN.
     """
     from lib.command import gallery, notebooks
     from lib.runs.executors import RunsFailed
@@ -479,9 +479,9 @@ def figures(
     if not trains and scheduler is not None:
         raise ValueError("the profile paper shows stored records: a cluster goes with --train")
     books = notebooks.find([*only, *more] or None)
-    if not (trains or only or more):
-        # it trains in every profile, and processors round differently: its shipped pictures stay
-        books = [path for path in books if path.stem != "quickstart"]
+    if profile == "paper" and not (only or more):
+        # processors round differently: the pictures of what is trained here would change
+        books = [path for path in books if path.stem not in notebooks.TRAINING]
     failed: list[str] = []
     if trains:
         print("first the runs that are missing, then the figures", flush=True)
@@ -503,7 +503,7 @@ def figures(
     if failed:
         raise RuntimeError("; ".join(failed))
     print(f"see {page}")
-    if not trains:
+    if not (trains or only or more):
         print("these are stored records; to train small networks anew: make figures PROFILE=quick")
 
 

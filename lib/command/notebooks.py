@@ -23,6 +23,7 @@ from lib.runs.progress import Progress
 
 FOLDER = ROOT / "notebooks"
 FIGURES = (".csv", ".png", ".svg")  # what a notebook publishes
+TRAINING = ("03_your_own_network", "quickstart")  # they train in every profile
 CELL_SECONDS = 3600  # a cell that takes longer is given up
 
 

@@ -31,9 +31,13 @@ STYLE = {
     "image.interpolation": "nearest",  # cells as they are, which also makes smaller files
     "legend.frameon": False,
     "svg.fonttype": "none",
+    "svg.hashsalt": "companion",
 }
 
-HASHED = re.compile(rb'((?:id="|#)[a-zA-Z])[a-zA-Z]*([0-9a-f]{10})(?=["\)])')
+# ids of matplotlib, with a hash: as p0123456789, image0123456789 and C0_0_0123456789
+HASHED = re.compile(
+    rb'((?:id="|#)(?:C[0-9a-f]+_[0-9a-f]+_|[a-zA-Z]))[a-zA-Z]*?([0-9a-f]{10})(?=["\)])'
+)
 
 _current: dict[str, str] = {}  # notebook and profile
 _kinds: dict[str, str] = {}  # of what was published since the notebook began, by name

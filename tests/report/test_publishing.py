@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import papers
-from lib import report
+from lib import _boundary, report
+from lib.command import notebooks
 from lib.report import animation, labels, publishing
 
 DATA = pd.DataFrame({"epoch": [1, 2, 3], "mean": [0.25, 1 / 3, 0.5]})
@@ -44,6 +45,7 @@ def draw() -> Figure:
     fig, ax = plt.subplots(figsize=(3, 2))
     ax.imshow(np.arange(400).reshape(20, 20), cmap="viridis")
     ax.plot(DATA["epoch"], DATA["mean"], label="mean")
+    ax.scatter(np.arange(20), np.arange(20), s=np.arange(20))
     ax.legend()
     return fig
 
@@ -105,6 +107,12 @@ def test_last_bits_of_a_layout_leave_the_drawing_as_it_is(folder):
         path = publishing.save_figure(fig, "a", "book", "smoke", DATA)
         drawings.append(path.with_suffix(".svg").read_text())
     assert drawings[0] == drawings[1]
+
+
+def test_no_drawing_of_the_repository_has_an_id_that_is_a_hash():
+    for path in (_boundary.ROOT / "figures" / "paper").glob("*/*.svg"):
+        if path.parent.name not in notebooks.TRAINING:  # drawn where they train
+            assert not publishing.HASHED.search(path.read_bytes()), path
 
 
 def test_saved_files_carry_neither_date_nor_version(folder):
@@ -206,6 +214,7 @@ def test_a_notebook_of_short_runs_says_so_at_its_top(shown, monkeypatch, profile
 def test_begin_sets_the_style():
     plt.rcdefaults()
     report.begin("book", "quick")
+    assert plt.rcParams["svg.hashsalt"] == "companion"
     assert plt.rcParams["figure.constrained_layout.use"]
 
 
