@@ -42,7 +42,7 @@ _NAMES = {
     "growth": "Site unseen",
     "evolution": "Evolution evolve_",
     "sparsify": "Evolver densify_ sparsify_ summary",
-    "train": "CannotCompile CompiledStep Diverged History Settings WeightAverage accuracy"
+    "train": "CannotCompile Diverged History Settings WeightAverage accuracy compiled_step"
     " decay_groups fit predict",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}

@@ -34,6 +34,7 @@ from .support import shared_out, support_from_keys, whole_numbers
 ADAM = (torch.optim.Adam, torch.optim.AdamW)  # they count steps, for all links of a layer at once
 OPTIMISERS = (torch.optim.SGD, *ADAM, torch.optim.RMSprop, torch.optim.Adagrad)
 AVERAGE = "average"  # begins the names of averages of weights in the optimiser's state
+LINK_STEPS = "link_steps"  # of each link, in Adam's state: steps since it was grown
 MEST_LAMBDA = 0.01
 SOFTNESS = 1.0, 9.0  # of CHTs, at the start and at the end of training
 STEEPNESS = 6.0  # of the sigmoid of CHTss
@@ -698,6 +699,37 @@ def unwrapped_optimiser(optimiser: Any) -> torch.optim.Optimizer:
     while type(optimiser) not in OPTIMISERS and hasattr(optimiser, "optimizer"):
         optimiser = optimiser.optimizer
     return optimiser
+
+
+@torch.no_grad()
+def correct_new_links(optimiser: torch.optim.Optimizer, *_: Any) -> None:
+    r"""Give links that are younger than their layer the step that they would take by their own
+    count a instead of the layer's t: :math:`\hat m = m / (1 - \beta_1^a)`, and so for v.
+
+    Source: [Kingma2015], Algorithm 1.
+    """
+    found_inf = getattr(optimiser, "found_inf", None)
+    if found_inf is not None and float(found_inf) > 0:
+        return  # a gradient scaler skipped this step
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            state = optimiser.state.get(parameter, {})
+            if LINK_STEPS in state and parameter.grad is not None:
+                state[LINK_STEPS] += 1
+                own, whole = state[LINK_STEPS], float(state["step"])
+                young = own < whole
+                parameter[young] += _adam_step(state, group, whole, young)
+                parameter[young] -= _adam_step(state, group, own[young], young)
+
+
+def _adam_step(
+    state: dict[str, Any], group: dict[str, Any], count: float | Tensor, young: Tensor
+) -> Tensor:
+    """lr · m̂ / (√v̂ + ε) of some links, bias-corrected by a count of steps."""
+    beta1, beta2 = group["betas"]
+    second = state["max_exp_avg_sq" if group["amsgrad"] else "exp_avg_sq"][young]
+    mean = state["exp_avg"][young] / (1 - beta1**count)
+    return group["lr"] * mean / ((second / (1 - beta2**count)).sqrt() + group["eps"])
 
 
 def count_steps(optimiser: torch.optim.Optimizer) -> None:

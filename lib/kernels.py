@@ -59,7 +59,8 @@ class Layer(NamedTuple):
     Source: the layer of [Mocanu2018], Methods. ``values`` (nnz,) and ``bias`` (n_out,) as in
     :func:`spmm`; ``law`` of the dropout. The activation is one of ``srelu`` (4, n_out) as in
     :func:`srelu`, ``is_relu`` for max(x, 0), and ``splash`` (2, m), the coefficients of
-    :func:`lib._compiled.hinges.hinge_sum` at its ``hinges`` (m,).
+    :func:`lib._compiled.hinges.hinge_sum` at its ``hinges`` (m,). ``unit``: number and constant of
+    another unit or a normalisation of ``lib._compiled.passes``, in a compiled step alone.
     """
 
     support: Support | None = None
@@ -70,6 +71,7 @@ class Layer(NamedTuple):
     is_relu: bool = False
     splash: Tensor | None = None
     hinges: Tensor | None = None
+    unit: tuple[int, float] | None = None
 
     @property
     def pieces(self) -> Tensor | None:
@@ -829,7 +831,7 @@ def _check_columns(name: str, x: Tensor, n: int) -> None:
 def _check_layers(width: int, layers: Sequence[Layer]) -> None:
     """Raise ValueError unless the layers fit each other and an input of this width."""
     n = width
-    for support, values, bias, srelu, _, is_relu, splash, hinges in layers:
+    for support, values, bias, srelu, _, is_relu, splash, hinges, _ in layers:
         if is_relu and srelu is not None:
             raise ValueError("a layer has a ReLU and an SReLU: give one activation")
         if splash is not None and (is_relu or srelu is not None):

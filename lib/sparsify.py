@@ -32,11 +32,13 @@ from ._boundary import check_known, check_number, check_type, check_whole, extra
 from .evolution import (
     ADAM,
     AVERAGE,
+    LINK_STEPS,
     STEPS,
     Evolution,
     check_held,
     check_optimiser,
     check_untied,
+    correct_new_links,
     count_steps,
     evolve_layers_,
     unwrapped_optimiser,
@@ -58,7 +60,6 @@ STARTS = ("magnitude", "random", "scaled", "new")
 DISTRIBUTIONS = ("uniform", "erdos_renyi")
 DENSE = (nn.Linear, layers.Linear)
 REPLACED = "replaced_by_another"  # attribute of a weight whose layer a model does not hold any more
-LINK_STEPS = "link_steps"  # of each link, in Adam's state: steps since it was grown
 WRAPPERS = (
     nn.parallel.DistributedDataParallel,
     nn.DataParallel,
@@ -514,8 +515,8 @@ class Evolver:
             )
         if isinstance(optimiser, ADAM):
             hooks = optimiser._optimizer_step_post_hooks.values()
-            if _correct_new_links not in hooks:  # once, however many evolvers there are
-                optimiser.register_step_post_hook(_correct_new_links)
+            if correct_new_links not in hooks:  # once, however many evolvers there are
+                optimiser.register_step_post_hook(correct_new_links)
         self._collect_before_update()
 
     def step(self) -> int:
@@ -740,27 +741,6 @@ class Evolver:
         return self.collector.collected(parts)
 
 
-@torch.no_grad()
-def _correct_new_links(optimiser: torch.optim.Optimizer, *_: Any) -> None:
-    r"""Give links that are younger than their layer the step that they would take by their own
-    count a instead of the layer's t: :math:`\hat m = m / (1 - \beta_1^a)`, and so for v.
-
-    Source: [Kingma2015], Algorithm 1.
-    """
-    found_inf = getattr(optimiser, "found_inf", None)
-    if found_inf is not None and float(found_inf) > 0:
-        return  # a gradient scaler skipped this step
-    for group in optimiser.param_groups:
-        for parameter in group["params"]:
-            state = optimiser.state.get(parameter, {})
-            if LINK_STEPS in state and parameter.grad is not None:
-                state[LINK_STEPS] += 1
-                own, whole = state[LINK_STEPS], float(state["step"])
-                young = own < whole
-                parameter[young] += _adam_step(state, group, whole, young)
-                parameter[young] -= _adam_step(state, group, own[young], young)
-
-
 def _unwrapped(model: nn.Module) -> nn.Module:
     """The model within wrappers for processes, averages and compilation."""
     while isinstance(model, WRAPPERS) or hasattr(model, "_orig_mod"):
@@ -781,16 +761,6 @@ def _sparse_layers(
     if not named:
         raise ValueError(missing)
     return named
-
-
-def _adam_step(
-    state: dict[str, Any], group: dict[str, Any], count: float | Tensor, young: Tensor
-) -> Tensor:
-    """lr · m̂ / (√v̂ + ε) of some links, bias-corrected by a count of steps."""
-    beta1, beta2 = group["betas"]
-    second = state["max_exp_avg_sq" if group["amsgrad"] else "exp_avg_sq"][young]
-    mean = state["exp_avg"][young] / (1 - beta1**count)
-    return group["lr"] * mean / ((second / (1 - beta2**count)).sqrt() + group["eps"])
 
 
 # ------------------------------------------------------------------------------------------ summary

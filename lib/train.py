@@ -8,6 +8,7 @@ links that move included, and the optimiser: which parameters decay.
 import contextlib
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,9 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from . import checkpoints, kernels, models
 from ._boundary import check_known, check_number, check_regular, check_seed, check_type, check_whole
-from ._compiled.step import CannotCompile, CompiledStep
+from ._compiled import losses
+from ._compiled.chains import CannotCompile
+from ._compiled.step import CompiledStep
 from .activations import Splash
 from .data import Split
 from .data.augment import augment
@@ -264,8 +267,9 @@ def fit(
     examples = _examples(split, evaluate_test, parameter)
     generator = torch.Generator().manual_seed(seed)
     prepare = _preparation(split, settings.augmentation, generator)
-    is_cross_entropy = loss is F.cross_entropy if objective is None else _perturbs(objective)
-    takes_classes = is_cross_entropy or (objective is None and type(loss) in OF_CLASSES)
+    perturbs = _perturbs(objective)
+    step_loss = loss if objective is None else F.cross_entropy if perturbs else None
+    takes_classes = step_loss is F.cross_entropy or (objective is None and type(loss) in OF_CLASSES)
     ignored = getattr(loss, "ignore_index", IGNORED)
     objective = objective or _mean_loss(loss)
     objectives = objective, grow_objective or objective
@@ -280,8 +284,8 @@ def fit(
     try:
         if takes_classes:
             _check_classes(model, examples, ignored)
-        if is_cross_entropy:
-            training.compile_step()
+        if step_loss is not None:
+            training.compile_step(step_loss, perturbs)
         history = _begin(training, checkpoint)
         _train(training, history, checkpoint, stop_after, on_epoch)
     finally:
@@ -336,14 +340,26 @@ class _Training:
             self.average = WeightAverage(self.model, self.optimiser, self.settings.averaging)
         self.compiled: CompiledStep | None = None  # what its steps are where they are plain
 
-    def compile_step(self) -> None:
-        """Take steps on the cross-entropy of the logits, of perturbed inputs or not, in one
-        compiled call, where there is one for this model, this optimiser and these labels.
+    def compile_step(self, loss: Loss, perturbs: bool) -> None:
+        """Take steps on a loss of the outputs, of perturbed inputs or not, in one compiled call,
+        where there is one for this model, this optimiser and these labels; else say why not.
         """
-        with contextlib.suppress(CannotCompile):
-            step = CompiledStep(self.model, self.optimiser, self.average)
-            if step.takes_classes(self.examples["train"][1]):
-                self.compiled = step
+        x, y = self.examples["train"]
+        is_possible = x.dtype == torch.float32 and kernels.launch.runs_compiled(x)
+        if not is_possible or not models.sparse_layers(self.model):
+            return
+        try:
+            step = CompiledStep(self.model, self.optimiser, loss, average=self.average)
+        except CannotCompile as error:
+            warnings.warn(f"fit goes by autograd, which is slower: {error}", stacklevel=3)
+            return
+        if perturbs and not step.finds_gradients_at_inputs:
+            return
+        if not losses.is_of_classes(step.law):
+            y = y.float().contiguous()
+            self.examples["train"] = x, y
+        if step.takes(y):
+            self.compiled = step
 
     def step(self, objective: Objective, x: Tensor, y: Tensor, index: Tensor) -> float:
         """Take a step on a batch of the examples, unless its loss is not finite; return that."""
@@ -391,7 +407,7 @@ def _at_epoch(objective: Objective, epoch: int) -> Objective:
 
 def _mean_loss(loss: Loss) -> Objective:
     """The objective of plain training."""
-    return lambda model, x, y, generator: loss(model(x), y)
+    return lambda model, x, y, generator: losses.matched(loss, model(x), y)
 
 
 def _loss_of(
@@ -710,6 +726,58 @@ def record_links(history: History, model: nn.Module, epoch: int | str) -> None:
         if support.n_in * support.n_out <= 2**31:
             keys = keys.int()
         history.links.append({"layer": name, "epoch": epoch, "keys": keys})
+
+
+# ------------------------------------------------------------------------- a whole step in one call
+
+
+def compiled_step(
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    loss: Loss = F.cross_entropy,
+    *,
+    clip_norm: float | None = None,
+    average: "WeightAverage | None" = None,
+) -> CompiledStep:
+    """A training step of a sparse model as one call; ``step(x, y)`` returns the loss before it.
+
+    It takes the place of the forward pass, ``loss.backward()`` and ``optimiser.step()``, and gives
+    the same numbers to rounding. State lies in the optimiser where torch's lies, so steps by
+    autograd may stand between compiled ones. The page docs/SPEED.md says what it takes beside
+    these and beside dense layers.
+
+    Links may be replaced between steps, as by :class:`lib.sparsify.Evolver`, whose rules by
+    gradient have their steps by autograd; weights may change in place, modules be put in evaluation
+    mode. A loss that is not finite is returned before any update, and is no step of the averages;
+    dropout and batch normalisation go on all the same, as in a forward pass.
+
+    Args:
+        model: on a CPU, in float32, an ``nn.Sequential``, nested or not, or a class whose
+            ``forward`` calls one module after the other. It has sparse layers, and may have
+            ``nn.Linear``, ``nn.Flatten``, ReLU, LeakyReLU, ELU, GELU, SiLU, Tanh, Sigmoid,
+            ``nn.LayerNorm``, ``nn.BatchNorm1d``, ``nn.Dropout``, and the units and the dropout of
+            this library; Standardise first, a linear layer last. The random numbers of
+            ``nn.Dropout`` are others than torch's, of the same law.
+        optimiser: SGD, Adam or AdamW of all its parameters; rates, momentum and decay of each group
+            are read at every step.
+        loss: a function or a module of torch: cross-entropy, also with weights of classes or label
+            smoothing; binary cross-entropy with logits; mean squared error.
+        clip_norm: the norm of all gradients is at most this, as ``clip_grad_norm_`` has it; None:
+            no limit.
+        average: a :class:`WeightAverage` of this model, if its weights are averaged.
+    Returns: a function of ``x`` (N, features...) float32 and ``y``, classes (N,) int64 or, for a
+        loss of numbers, targets (N, n_out) float32; and of ``index`` (B,) int64, which of them are
+        the batch.
+    Raises: CannotCompile, a ValueError, naming the first thing that it cannot run.
+
+    Example:
+        >>> net = models.mlp((784, 1000, 10), density=0.01)
+        >>> step = compiled_step(net, torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9))
+        >>> loss = step(torch.rand(128, 784), torch.randint(10, (128,)))
+    """
+    if clip_norm is not None:
+        check_number("clip_norm", clip_norm, "(0, inf)")
+    return CompiledStep(model, optimiser, loss, clip_norm=clip_norm, average=average)
 
 
 # ------------------------------------------------------------------ what layers see, and say

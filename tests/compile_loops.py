@@ -10,7 +10,7 @@ import sys
 import torch
 from torch.nn import functional as F
 
-from lib import CompiledStep, Evolution, SparseLinear, evolve_, kernels, mlp, sampling
+from lib import Evolution, SparseLinear, compiled_step, evolve_, kernels, mlp, sampling
 from lib._compiled.hinges import hinge_sum
 
 DTYPES = ("float32", "float64")
@@ -63,7 +63,7 @@ def compile_units(layer: SparseLinear, dtype: torch.dtype) -> None:
 def compile_step() -> None:
     """The training step in one call."""
     model = mlp((8, 6, 3), density=0.5, activation="srelu", dropout=0.3).float()
-    step = CompiledStep(model, torch.optim.SGD(model.parameters(), lr=0.1))
+    step = compiled_step(model, torch.optim.SGD(model.parameters(), lr=0.1))
     for batch in BATCHES:
         x, y = torch.rand(batch, 8), torch.zeros(batch, dtype=torch.int64)
         step(x, y)

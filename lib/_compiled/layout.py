@@ -83,7 +83,7 @@ def lay_out(
         n = widths[i + 1]
         if keep:
             z = free
-            y = free = free + n if layer.pieces is not None else free
+            y = free = free + _kept_rows(layer, n)
             free += n
         else:
             z = y = most if x == 0 else 0
@@ -91,6 +91,13 @@ def lay_out(
         x = y
         bits += 0 if layer.law is None else n
     return places, free if keep else 2 * most, bits
+
+
+def _kept_rows(layer: tuple, n: int) -> int:
+    """Rows besides its output that the gradients of a layer of n neurons need."""
+    if layer.unit is not None and layer.unit[0] == passes.LAYER_NORM:
+        return n + 1  # with that of the inverse deviations
+    return n if layer.unit is not None or layer.pieces is not None else 0
 
 
 class Plan:
@@ -151,7 +158,9 @@ class Plan:
             place = place_of(layer, n)._replace(
                 **at._asdict(),
                 g=turns[i] if i >= lowest else NONE,
-                d_values=self._take(layer.support.nnz) if wants_values else NONE,
+                d_values=self._take(n if layer.support is None else layer.support.nnz)
+                if wants_values
+                else NONE,
                 d_bias=self._take(n) if wants_bias else NONE,
                 d_pieces=self._take(layer.pieces.numel()) if wants_pieces else NONE,
             )
@@ -179,6 +188,9 @@ def place_of(layer: tuple, n_out: int) -> Place:
         place = place._replace(unit=passes.SRELU)
     elif layer.is_relu:
         place = place._replace(unit=passes.RELU)
+    elif layer.unit is not None:
+        unit, constant = layer.unit
+        place = place._replace(unit=unit, constant=constant)
     if layer.law is not None:
         place = place._replace(is_dropped=1, **layer.law._asdict())
     return place

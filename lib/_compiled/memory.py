@@ -17,8 +17,10 @@ class Place(NamedTuple):
         crow, col, tcrow, trow, perm: addresses of its index, 0 without links.
         values, ordered, bias: addresses of the weights in the order of the links, of the same in
             the order of the transposed index, and of the biases; 0 for none.
-        unit, pieces: its activation, of ``passes``, and the address of its parameters.
+        unit, pieces: its activation, of ``passes``, and the address of its parameters; of batch
+            normalisation that of the numbers of the batch.
         hinges, n_hinges: address and number of the hinges of SPLASH on one side.
+        constant: alpha of ELU, or what a normalisation adds to a variance.
         is_dropped, threshold, scale, key, flip: whether there is a dropout, and its law.
         x, z, y: rows of a tile's memory at which its input, what its activation gets and its output
             begin.
@@ -43,6 +45,7 @@ class Place(NamedTuple):
     pieces: int = 0
     hinges: int = 0
     n_hinges: int = 0
+    constant: float = 0.0
     is_dropped: int = 0
     threshold: int = 0
     scale: float = 1.0
@@ -58,7 +61,8 @@ class Place(NamedTuple):
     d_pieces: int = NONE
 
 
-LAYER = np.dtype([(name, np.float64 if name == "scale" else np.intp) for name in Place._fields])
+FLOATS = ("constant", "scale")
+LAYER = np.dtype([(f, np.float64 if f in FLOATS else np.intp) for f in Place._fields])
 
 
 @numba.extending.intrinsic

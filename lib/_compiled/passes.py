@@ -1,5 +1,5 @@
 r"""The formulas of a layer on a tile of examples, forwards and backwards: links, bias, activation,
-dropout, loss.
+normalisation and dropout.
 
 A tile goes through all layers on one thread, while its rows are in the cache. What tiles add up to,
 the gradients of parameters, is kept for each tile and summed in the order of the tiles, so that
@@ -16,6 +16,8 @@ from .loops import formula, parallel, serial
 from .memory import INDEX, at, links_of, transposed_links_of
 
 NO_UNIT, RELU, SRELU, SPLASH = 0, 1, 2, 3  # activations of a layer
+ELU, GELU, GELU_TANH, SILU, TANH, SIGMOID = 4, 5, 6, 7, 8, 9  # smooth ones, after its links
+LAYER_NORM, BATCH_NORM = 10, 11  # of what has no links
 OUTPUTS = 5  # of a dense layer that share the reading of a row of inputs
 CHUNK = 16_384  # examples of a neuron whose gradients are summed together, without links
 HINGED = 4096  # values of SPLASH whose gradients are summed together: they stay in the cache
@@ -159,6 +161,89 @@ def exponential(x, tile):
     return rows.mul(e, rows.power_of_two(k))
 
 
+@formula
+def exponential_less_one(x, tile):
+    """exp(x) - 1, x <= 0, to rounding also near 0."""
+    least_argument, coefficients = _series(tile)
+    x = rows.most(x, least_argument)
+    k = rows.floor(rows.fma(1.4426950408889634, x, rows.filled(0.5, tile)))
+    r = rows.fma(-0.6931471805599453, k, x)
+    e = rows.filled(coefficients[0], tile)
+    for coefficient in coefficients[1:-1]:
+        e = rows.fma(e, r, rows.filled(coefficient, tile))
+    power = rows.power_of_two(k)
+    return rows.fma(rows.mul(e, r), power, rows.sub(power, 1))
+
+
+@formula
+def sigmoid(z, tile):
+    """1 / (1 + exp(-z))"""
+    e = exponential(rows.sub(rows.filled(0, tile), rows.absolute(z)), tile)
+    above = rows.div(rows.filled(1, tile), rows.add(e, 1))
+    return rows.either(rows.above(z, 0), above, rows.mul(e, above))
+
+
+@formula
+def tanh(z, tile):
+    """(1 - exp(-2 |z|)) / (1 + exp(-2 |z|)), with the sign of z"""
+    e = exponential_less_one(rows.mul(rows.absolute(z), -2), tile)
+    t = rows.div(e, rows.add(e, 2))
+    return rows.either(rows.above(z, 0), rows.sub(rows.filled(0, tile), t), t)
+
+
+@formula
+def normal(z, tile):
+    r"""Distribution and density of the standard normal law, to 1e-7.
+
+    .. math:: \Phi(-x) \approx (b_1 t + \dots + b_5 t^5) e^{-x^2 / 2} / 2, \qquad
+        t = 1 / (1 + p x / \sqrt 2), \quad x \ge 0
+
+    Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26.
+    """
+    size = rows.absolute(z)
+    e = exponential(rows.mul(rows.mul(size, size), -0.5), tile)
+    t = rows.div(rows.filled(1, tile), rows.add(rows.mul(size, 0.23164191), 1))
+    tail = rows.filled(1.061405429, tile)
+    for b in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
+        tail = rows.fma(tail, t, rows.filled(b, tile))
+    tail = rows.mul(rows.mul(rows.mul(tail, t), e), 0.5)
+    share = rows.either(rows.above(z, 0), rows.sub(rows.filled(1, tile), tail), tail)
+    return share, rows.mul(e, 0.3989422804014327)
+
+
+@formula
+def smooth(unit, constant, z, tile):
+    """A smooth unit and its slope at z.
+
+    Source: [Hendrycks2016] for GELU and SiLU, [Clevert2016] for ELU.
+    """
+    one = rows.filled(1, tile)
+    if unit == ELU:
+        below = rows.mul(exponential_less_one(rows.least(z, 0), tile), constant)
+        is_above = rows.above(z, 0)
+        return rows.either(is_above, z, below), rows.either(
+            is_above, one, rows.add(below, constant)
+        )
+    if unit == GELU:
+        share, density = normal(z, tile)
+        return rows.mul(z, share), rows.fma(z, density, share)
+    if unit == GELU_TANH:  # z s, s the sigmoid of 2 u
+        square = rows.mul(z, z)
+        u = rows.mul(z, rows.fma(0.07135481282, square, rows.filled(1.5957691216, tile)))
+        s = sigmoid(u, tile)
+        slope = rows.fma(0.2140644385, square, rows.filled(1.5957691216, tile))
+        change = rows.mul(rows.mul(s, rows.sub(one, s)), slope)
+        return rows.mul(z, s), rows.fma(z, change, s)
+    if unit == TANH:
+        t = tanh(z, tile)
+        return t, rows.sub(one, rows.mul(t, t))
+    s = sigmoid(z, tile)
+    change = rows.mul(s, rows.sub(one, s))
+    if unit == SIGMOID:
+        return s, change
+    return rows.mul(z, s), rows.fma(z, change, s)
+
+
 # ----------------------------------------------------------------------- a tile in and out
 
 
@@ -231,6 +316,16 @@ def unpack(memory, place, columns, n_rows, width, begin, n_valid, tile):
 # ------------------------------------------------------------------- a layer, on one tile
 
 
+@formula
+def dropped_forward(layer, r, y, bits, begin, width, scale, tile):
+    """The values of neuron r that the dropout keeps, which are noted in the bits."""
+    index = np.uint32(np.uint32(r) * np.uint32(width) + np.uint32(begin))
+    index = np.uint32(index + np.uint32(layer.key))
+    mask = rows.kept(index, layer.flip, layer.threshold, tile)
+    rows.store_bits(bits, (layer.bits + np.int64(r)) * 8, mask)
+    return dropped(y, scale, mask)
+
+
 @serial
 def forward_layer(layer, memory, bits, begin, width, tile):
     """From the rows at layer.x those at layer.y; what the gradients need besides is kept.
@@ -262,13 +357,78 @@ def forward_layer(layer, memory, bits, begin, width, tile):
         elif unit == SPLASH:
             rows.store(memory, z_place + place, z)
             z = splash(z, hinges, coefficients, tile)
+        elif unit > SPLASH:
+            rows.store(memory, z_place + place, z)
+            continue
         if layer.is_dropped:
-            index = np.uint32(np.uint32(r) * np.uint32(width) + np.uint32(begin))
-            index = np.uint32(index + np.uint32(layer.key))
-            mask = rows.kept(index, layer.flip, layer.threshold, tile)
-            rows.store_bits(bits, (layer.bits + np.int64(r)) * 8, mask)
-            z = dropped(z, scale, mask)
+            z = dropped_forward(layer, r, z, bits, begin, width, scale, tile)
         rows.store(memory, y_place + place, z)
+
+
+@serial
+def forward_smooth(layer, memory, bits, begin, width, tile):
+    """From the rows at layer.z those at layer.y, by a smooth unit and a dropout."""
+    n = rows.lanes(tile)
+    scale, constant = rows.number(layer.scale, tile), rows.number(layer.constant, tile)
+    for r in range(layer.n_out):
+        y, _ = smooth(layer.unit, constant, rows.load(memory, (layer.z + r) * n, tile), tile)
+        if layer.is_dropped:
+            y = dropped_forward(layer, r, y, bits, begin, width, scale, tile)
+        rows.store(memory, (layer.y + r) * n, y)
+
+
+@serial
+def forward_norm(layer, memory, bits, begin, width, tile):
+    """From the rows at layer.x those at layer.y: normalised over the neurons of an example, or by
+    the mean and the inverse deviation of the batch; weight and bias, if any, and dropout.
+
+    The normalised rows stay at layer.z; those of an example have the inverse deviations after them.
+
+    Source: [Ba2016]; [Ioffe2015].
+    """
+    n, zero, n_out = rows.lanes(tile), rows.number(0, tile), layer.n_out
+    of_batch = at(layer.pieces, zero, (4, n_out))
+    weight, bias = at(layer.values, zero, n_out), at(layer.bias, zero, n_out)
+    scale, has_weight, has_bias = rows.number(layer.scale, tile), layer.values != 0, layer.bias != 0
+    mean = inverse = rows.filled(0, tile)
+    if layer.unit == LAYER_NORM:
+        for r in range(n_out):
+            mean = rows.add(mean, rows.load(memory, (layer.x + r) * n, tile))
+        mean = rows.mul(mean, rows.number(1 / n_out, tile))
+        square = rows.filled(0, tile)
+        for r in range(n_out):
+            d = rows.sub(rows.load(memory, (layer.x + r) * n, tile), mean)
+            square = rows.fma(d, d, square)
+        variance = rows.mul(square, rows.number(1 / n_out, tile))
+        deviation = rows.root(rows.add(variance, rows.number(layer.constant, tile)))
+        inverse = rows.div(rows.filled(1, tile), deviation)
+        rows.store(memory, (layer.z + n_out) * n, inverse)
+    for r in range(n_out):
+        if layer.unit == BATCH_NORM:
+            mean = rows.filled(of_batch[0, r], tile)
+            inverse = rows.filled(of_batch[1, r], tile)
+        z = rows.mul(rows.sub(rows.load(memory, (layer.x + r) * n, tile), mean), inverse)
+        rows.store(memory, (layer.z + r) * n, z)
+        if has_weight:
+            z = rows.mul(z, weight[r])
+        if has_bias:
+            z = rows.add(z, bias[r])
+        if layer.is_dropped:
+            z = dropped_forward(layer, r, z, bits, begin, width, scale, tile)
+        rows.store(memory, (layer.y + r) * n, z)
+
+
+@serial
+def add_statistics(layer, memory, statistics, n_valid, tile):
+    """Of each input of a batch normalisation the mean over a tile, and the sum of the squares of
+    what differs from it, into statistics (2, n).
+    """
+    n, mask = rows.lanes(tile), rows.first(n_valid, tile)
+    for r in range(layer.n_out):
+        x = rows.where(mask, rows.load(memory, (layer.x + r) * n, tile))
+        mean = rows.total(x) / n_valid
+        d = rows.where(mask, rows.sub(x, mean))
+        statistics[0, r], statistics[1, r] = mean, rows.dot(d, d)
 
 
 @serial
@@ -323,8 +483,12 @@ def forward_layers(layers, memory, bits, begin, width, tile):
         is_dense = layer.crow != 0 and layer.n_links == layer.n_in * layer.n_out
         if is_dense and layer.unit == NO_UNIT and not layer.is_dropped:
             forward_dense_layer(layer, memory, tile)
+        elif layer.unit >= LAYER_NORM:
+            forward_norm(layer, memory, bits, begin, width, tile)
         else:
             forward_layer(layer, memory, bits, begin, width, tile)
+            if layer.unit > SPLASH:
+                forward_smooth(layer, memory, bits, begin, width, tile)
 
 
 @serial
@@ -386,10 +550,14 @@ def backward_layer(upper, lower, memory, grads, bits, sums, tile):
                 if d_pieces >= 0:
                     four_sums = rows.totals4(below, below_x, above, above_x)
                     rows.scatter4(sums, d_pieces + np.int64(j), lower.n_out, four_sums)
-        if d_bias >= 0 and unit != SPLASH:
+        if d_bias >= 0 and unit < SPLASH:
             sums[np.uint64(d_bias) + j] = rows.total(g)
         rows.store(grads, g_lower + place, g)
-    if unit == SPLASH:
+    if unit >= LAYER_NORM:
+        backward_norm(lower, memory, grads, sums, tile)
+    elif unit > SPLASH:
+        backward_smooth(lower, memory, grads, sums, tile)
+    elif unit == SPLASH:
         size = np.int64(upper.n_in) * n
         of_pieces = sums[:0]
         if d_pieces >= 0:
@@ -401,6 +569,65 @@ def backward_layer(upper, lower, memory, grads, bits, sums, tile):
             for j in range(np.uint64(upper.n_in)):
                 g = rows.load(grads, g_lower + np.int64(j) * n, tile)
                 sums[np.uint64(d_bias) + j] = rows.total(g)
+
+
+@serial
+def backward_smooth(layer, memory, grads, sums, tile):
+    """The gradient at the output of a smooth unit becomes that at its input, in place; the sums
+    over the tile are the gradients of the biases before it.
+    """
+    n, constant = rows.lanes(tile), rows.number(layer.constant, tile)
+    for r in range(layer.n_out):
+        _, slope = smooth(layer.unit, constant, rows.load(memory, (layer.z + r) * n, tile), tile)
+        g = rows.mul(rows.load(grads, (layer.g + r) * n, tile), slope)
+        rows.store(grads, (layer.g + r) * n, g)
+        if layer.d_bias >= 0:
+            sums[layer.d_bias + r] = rows.total(g)
+
+
+@serial
+def backward_norm(layer, memory, grads, sums, tile):
+    r"""The gradient at the output of a layer normalisation becomes that at its input, in place; the
+    sums over the tile are the gradients of weight and bias.
+
+    .. math:: h = w g, \qquad (h - \bar h - \hat x \, \overline{h \hat x}) / \sigma
+
+    Of a batch normalisation only h is made: its means are those of the batch, and
+    :func:`finish_batch_norm` goes on.
+    """
+    n, zero, n_out = rows.lanes(tile), rows.number(0, tile), layer.n_out
+    weight = at(layer.values, zero, n_out)
+    mean = mean_x = rows.filled(0, tile)
+    for r in range(n_out):
+        g, x = rows.load(grads, (layer.g + r) * n, tile), rows.load(memory, (layer.z + r) * n, tile)
+        if layer.d_values >= 0:
+            sums[layer.d_values + r] = rows.dot(g, x)
+        if layer.d_bias >= 0:
+            sums[layer.d_bias + r] = rows.total(g)
+        if layer.values != 0:
+            g = rows.mul(g, weight[r])
+        rows.store(grads, (layer.g + r) * n, g)
+        mean, mean_x = rows.add(mean, g), rows.fma(g, x, mean_x)
+    if layer.unit == BATCH_NORM:
+        return
+    share = rows.number(1 / n_out, tile)
+    mean, mean_x = rows.mul(mean, share), rows.mul(mean_x, share)
+    inverse = rows.load(memory, (layer.z + n_out) * n, tile)
+    for r in range(n_out):
+        g, x = rows.load(grads, (layer.g + r) * n, tile), rows.load(memory, (layer.z + r) * n, tile)
+        g = rows.sub(rows.sub(g, mean), rows.mul(x, mean_x))
+        rows.store(grads, (layer.g + r) * n, rows.mul(g, inverse))
+
+
+@serial
+def finish_batch_norm(layer, memory, grads, n_valid, tile):
+    """The gradient at the input of a batch normalisation, by the means over the batch."""
+    n, zero = rows.lanes(tile), rows.number(0, tile)
+    of_batch, mask = at(layer.pieces, zero, (4, layer.n_out)), rows.first(n_valid, tile)
+    for r in range(layer.n_out):
+        g, x = rows.load(grads, (layer.g + r) * n, tile), rows.load(memory, (layer.z + r) * n, tile)
+        g = rows.sub(rows.sub(g, of_batch[2, r]), rows.mul(x, of_batch[3, r]))
+        rows.store(grads, (layer.g + r) * n, rows.where(mask, rows.mul(g, of_batch[1, r])))
 
 
 @formula
@@ -483,48 +710,21 @@ def backward_layers(layers, memory, grads, bits, sums, tile):
     input is the output, neither with links; where the first layer to have a gradient has none at
     its input, the one before it has no place for it.
     """
-    for i in range(len(layers) - 1, 0, -1):
+    backward_between(layers, len(layers) - 1, 0, memory, grads, bits, sums, tile)
+
+
+@serial
+def backward_between(layers, top, bottom, memory, grads, bits, sums, tile):
+    """The same from the gradient at the input of layer ``top + 1`` to that at the input of layer
+    ``bottom + 1``, behind its own links or normalisation.
+    """
+    for i in range(top, bottom, -1):
         if layers[i - 1].g >= 0:
             backward_layer(layers[i], layers[i - 1], memory, grads, bits, sums, tile)
         else:
             if layers[i].crow != 0 and layers[i].d_values >= 0:
                 links_gradient(layers[i], memory, grads, sums, tile)
             break
-
-
-@serial
-def loss_gradient(memory, grads, y, g, n_classes, labels, starts, begin, n_valid, width, tile):
-    r"""Sum of the cross-entropies of a tile's examples, and the gradient of their mean over the
-    batch at the logits.
-
-    .. math:: \ln \sum_j e^{z_j} - z_y, \qquad (e^{z_i} / \sum_j e^{z_j} - [i = y]) / B
-
-    y, g: places of the logits in memory and of their gradient in grads, n_classes + 2 rows, of
-    which the last two hold the largest logits and the sums of exponentials meanwhile.
-    """
-    n = rows.lanes(tile)
-    largest = rows.load(memory, y, tile)
-    for i in range(1, n_classes):
-        largest = rows.most(rows.load(memory, y + i * n, tile), largest)
-    s = rows.filled(0, tile)
-    for i in range(n_classes):
-        e = exponential(rows.sub(rows.load(memory, y + i * n, tile), largest), tile)
-        s = rows.add(s, e)
-        rows.store(grads, g + i * n, e)
-    share = rows.div(rows.filled(1 / width, tile), s)
-    share = rows.where(rows.first(n_valid, tile), share)
-    for i in range(n_classes):
-        rows.store(grads, g + i * n, rows.mul(rows.load(grads, g + i * n, tile), share))
-    m_place, s_place = g + n_classes * n, g + (n_classes + 1) * n
-    rows.store(grads, m_place, largest)
-    rows.store(grads, s_place, s)
-    part, loss = rows.number(1 / width, tile), 0.0
-    for b in range(n_valid):
-        label = np.int64(labels[starts[begin + b]])
-        of_label = memory[y + label * n + b]
-        loss += np.log(grads[s_place + b]) + (grads[m_place + b] - of_label)
-        grads[g + label * n + b] -= part
-    return loss
 
 
 # ------------------------------------------------------------------------- all tiles of a batch

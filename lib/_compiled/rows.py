@@ -299,6 +299,7 @@ def _of_llvm(name):
 
 floor = _of_llvm("floor")  # the largest whole number of each lane that is not above it
 absolute = _of_llvm("fabs")
+root = _of_llvm("sqrt")
 
 
 @intrinsic

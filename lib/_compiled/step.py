@@ -1,13 +1,13 @@
 """A whole training step in one compiled call: batch, forward, loss, backward and the optimiser.
 
 A tile of the batch goes through all of it on one thread, without waiting for another; then what the
-tiles add up to is summed in their order, and the parameters descend. Memory is
-laid out once for the links and the size of the batch. What
-:class:`CompiledStep` cannot run goes the general way, by autograd over the same passes.
+tiles add up to is summed in their order, and the parameters descend. Only a batch normalisation
+lets all tiles wait for each other. Memory is laid out once for the links and the size of the batch.
+What :class:`CompiledStep` cannot run goes the general way, by autograd over the same passes.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,21 +15,15 @@ import numba
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from .. import activations, evolution, kernels, layers
-from ..evolution import AVERAGE, held_by
-from ..models import MLP, has_hooks, hooks_of
-from . import launch, layout, passes, rows
-from .hinges import check_hinges
+from .. import activations, evolution, layers
+from ..evolution import AVERAGE, LINK_STEPS, held_by
+from ..models import hooks_of
+from . import chains, launch, layout, losses, passes, rows
+from .chains import LOOPS_OFF, CannotCompile
 from .loops import formula, parallel, serial
 from .memory import INDEX, at
-
-LOOPS_OFF = "this process was forked, or the loops are off: train by autograd"
-KINDS = "Standardise, SparseLinear, ReLU, LeakyReLU, AllReLU, SReLU, Splash and Dropout"
-
-
-class CannotCompile(ValueError):
-    """A model or an optimiser that :class:`CompiledStep` does not take: the sentence says why."""
 
 
 class ParameterRow(NamedTuple):
@@ -44,6 +38,13 @@ class ParameterRow(NamedTuple):
         is_pieces: whether it is that of SReLU.
         rate, factor, decay, is_nesterov: learning rate, momentum, weight decay, and whether the
             momentum is Nesterov's.
+        second: address of Adam's mean of squares; 0 for SGD. Its momentum is Adam's mean, and
+            ``factor`` the first beta.
+        beta, eps, is_decoupled: of Adam, the second beta, what the root gets, and whether the
+            decay is that of AdamW.
+        n_steps, ages: how many steps it has made with this one; address of the steps of each link,
+            where an Evolver counts them, else 0.
+        corrections, n_corrections: address of the corrections (2, n) of both means by steps.
     """
 
     values: int
@@ -57,12 +58,23 @@ class ParameterRow(NamedTuple):
     factor: float = 0.0
     decay: float = 0.0
     is_nesterov: int = 0
+    second: int = 0
+    beta: float = 0.0
+    eps: float = 0.0
+    is_decoupled: int = 0
+    n_steps: int = 0
+    ages: int = 0
+    corrections: int = 0
+    n_corrections: int = 0
 
 
-FLOATS = ("rate", "factor", "decay")
+FLOATS = ("rate", "factor", "decay", "beta", "eps")
 PARAMETER_ROW = np.dtype(
     [(f, np.float64 if f in FLOATS else np.intp) for f in ParameterRow._fields]
 )
+# a batch normalisation: its place in the table, addresses of what it keeps of the batches, and the
+# share of a new one in these
+NORM = np.dtype([(f, np.intp) for f in ("layer", "mean", "variance")] + [("share", np.float64)])
 
 # -------------------------------------------------------------------------- the compiled step
 
@@ -81,43 +93,126 @@ def descended(w, m, g, rate, factor, decay, is_nesterov):
 
 
 @serial
-def update(parameter, begin, end, sums, averaging, tile):
-    """The numbers begin to end of a parameter, from the gradient over the batch."""
+def update(parameter, begin, end, sums, scale, averaging, tile):
+    """The numbers begin to end of a parameter, from scale times the gradient over the batch."""
     zero, n = rows.number(0, tile), parameter.n
-    rate, factor = rows.number(parameter.rate, tile), rows.number(parameter.factor, tile)
-    decay, lerp = rows.number(parameter.decay, tile), rows.number(averaging, tile)
     w, m = at(parameter.values, zero, n), at(parameter.momentum, zero, n)
-    nesterov = parameter.is_nesterov != 0
     d = sums[parameter.d : parameter.d + n]
-    if parameter.inverse != 0:
-        inverse = at(parameter.inverse, INDEX, n)
-        for k in range(begin, end):
-            g = d[inverse[k]]
-            w[k], m[k] = descended(w[k], m[k], g, rate, factor, decay, nesterov)
+    inverse = at(parameter.inverse, INDEX, n)
+    if parameter.second != 0:
+        descend_by_adam(parameter, begin, end, w, m, d, inverse, scale, tile)
     else:
-        for k in range(begin, end):
-            w[k], m[k] = descended(w[k], m[k], d[k], rate, factor, decay, nesterov)
+        rate, factor = rows.number(parameter.rate, tile), rows.number(parameter.factor, tile)
+        decay, nesterov = rows.number(parameter.decay, tile), parameter.is_nesterov != 0
+        if parameter.inverse != 0:
+            for k in range(begin, end):
+                g = scale * d[inverse[k]]
+                w[k], m[k] = descended(w[k], m[k], g, rate, factor, decay, nesterov)
+        else:
+            for k in range(begin, end):
+                w[k], m[k] = descended(w[k], m[k], scale * d[k], rate, factor, decay, nesterov)
     if parameter.average != 0:
-        average = at(parameter.average, zero, n)
+        average, lerp = at(parameter.average, zero, n), rows.number(averaging, tile)
         for k in range(begin, end):
             average[k] += lerp * (w[k] - average[k])
 
 
 @serial
-def run_tile(table, x, y, starts, standard, memory, masks, sums, t, width, tile):
-    """A tile through the network and back; the sum of its losses."""
+def descend_by_adam(parameter, begin, end, w, m, d, inverse, scale, tile):
+    r"""A step of Adam or AdamW; a link that has steps of its own is corrected by their number t.
+
+    .. math::
+        m \leftarrow m + (1 - \beta_1)(g - m), \qquad v \leftarrow \beta_2 v + (1 - \beta_2) g^2
+
+        w \leftarrow w - \eta \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}
+
+    Source: [Kingma2015], Algorithm 1; [Loshchilov2019] for the decay of AdamW.
+    """
+    zero, one, n = rows.number(0, tile), rows.number(1, tile), parameter.n
+    v, ages = at(parameter.second, zero, n), at(parameter.ages, zero, n)
+    corrections = at(parameter.corrections, zero, (2, parameter.n_corrections))
+    rate, decay = rows.number(parameter.rate, tile), rows.number(parameter.decay, tile)
+    beta1, beta2 = rows.number(parameter.factor, tile), rows.number(parameter.beta, tile)
+    eps, shrink = rows.number(parameter.eps, tile), one
+    if parameter.is_decoupled:
+        shrink, decay = rows.number(1 - parameter.rate * parameter.decay, tile), zero
+    t = parameter.n_steps
+    of_mean, of_squares = rate * corrections[0, t], corrections[1, t]
+    has_inverse, has_ages = parameter.inverse != 0, parameter.ages != 0
+    for k in range(begin, end):
+        g = scale * (d[inverse[k]] if has_inverse else d[k]) + decay * w[k]
+        m[k] += (one - beta1) * (g - m[k])
+        v[k] = beta2 * v[k] + (one - beta2) * (g * g)
+        if has_ages:
+            ages[k] += one
+            t = min(np.int64(ages[k]), parameter.n_steps)
+            of_mean, of_squares = rate * corrections[0, t], corrections[1, t]
+        w[k] = shrink * w[k] - of_mean * m[k] / (np.sqrt(v[k]) * of_squares + eps)
+
+
+@serial
+def scale_of(parameters, sums, most, tile):
+    """What the gradients are multiplied by, so that the norm of all is at most ``most``; as
+    ``torch.nn.utils.clip_grad_norm_`` has it.
+    """
+    narrow = rows.narrow(tile, 16)
+    if most == np.inf:
+        return rows.number(1, tile)
+    total = 0.0
+    for i in range(len(parameters)):
+        begin, end = parameters[i].d, parameters[i].d + parameters[i].n
+        whole = begin + parameters[i].n // 16 * 16
+        squares = rows.filled(0, narrow)
+        for k in range(begin, whole, 16):
+            g = rows.load(sums, k, narrow)
+            squares = rows.fma(g, g, squares)
+        total += rows.total(squares)
+        for k in range(whole, end):
+            total += sums[k] * sums[k]
+    return rows.number(min(1.0, most / (np.sqrt(total) + 1e-6)), tile)
+
+
+@serial
+def finish_pieces(parameters, sums, tile):
+    """Gradients of the parameters of each SReLU, from the sums over the batch."""
+    zero = rows.number(0, tile)
+    for i in range(len(parameters)):
+        if parameters[i].is_pieces:
+            n, n_units = parameters[i].n, parameters[i].n // 4
+            pieces = at(parameters[i].values, zero, (4, n_units))
+            d = sums[parameters[i].d : parameters[i].d + n].reshape(4, n_units)
+            passes.make_pieces_gradients(d, pieces, 0, n_units)
+
+
+@serial
+def update_chunk(parameters, chunk, n_chunks, sums, scale, averaging, tile):
+    """A chunk of each parameter."""
+    for i in range(len(parameters)):
+        begin, end = passes.part_of(chunk, n_chunks, parameters[i].n)
+        update(parameters[i], begin, end, sums, scale, averaging, tile)
+
+
+@serial
+def fill_tile(table, x, starts, standard, memory, t, width, tile):
+    """Gather and standardise the examples of a tile; how many they are."""
     n = rows.lanes(tile)
     begin, n_valid = t * n, min(n, width - t * n)
-    first, last, n_in = table[1], table[-2], table[0].n_out
-    passes.gather(memory, first.x * n, x, starts, begin, n_valid, n_in, tile)
+    place, n_in = table[1].x * n, table[0].n_out
+    passes.gather(memory, place, x, starts, begin, n_valid, n_in, tile)
     if standard.shape[0]:
         for j in range(n_in):
-            place = first.x * n + j * n
-            row = rows.sub(rows.load(memory, place, tile), standard[0, j])
+            row = rows.sub(rows.load(memory, place + j * n, tile), standard[0, j])
             row = rows.where(rows.first(n_valid, tile), row)
-            rows.store(memory, place, rows.div(row, standard[1, j]))
-    passes.forward_layers(table[1:-1], memory, masks, begin, width, tile)
-    loss = passes.loss_gradient(
+            rows.store(memory, place + j * n, rows.div(row, standard[1, j]))
+    return n_valid
+
+
+@serial
+def loss_of_tile(table, y, starts, memory, t, width, law, whole, tile):
+    """Sum of the losses of a tile, and their gradient at its outputs."""
+    n, last = rows.lanes(tile), table[-2]
+    begin, n_valid = t * n, min(n, width - t * n)
+    return losses.loss_gradient(
         memory,
         memory,
         last.y * n,
@@ -128,8 +223,18 @@ def run_tile(table, x, y, starts, standard, memory, masks, sums, t, width, tile)
         begin,
         n_valid,
         width,
+        law,
+        whole,
         tile,
     )
+
+
+@serial
+def run_tile(table, x, y, starts, standard, memory, masks, sums, t, width, law, whole, tile):
+    """A tile through the network and back; the sum of its losses."""
+    fill_tile(table, x, starts, standard, memory, t, width, tile)
+    passes.forward_layers(table[1:-1], memory, masks, t * rows.lanes(tile), width, tile)
+    loss = loss_of_tile(table, y, starts, memory, t, width, law, whole, tile)
     passes.backward_layers(table, memory, memory, masks, sums, tile)
     return loss
 
@@ -138,19 +243,19 @@ NO_EXAMPLE, NO_CLASS = -1.0, -2.0  # in place of a loss
 
 
 @serial
-def refusal(starts, y, n_classes):
+def refusal(starts, y, n_examples, n_classes, law):
     """Number in place of the loss if an example or a class does not exist; else 0."""
     for b in range(len(starts)):
-        if not 0 <= starts[b] < len(y):
+        if not 0 <= starts[b] < n_examples:
             return NO_EXAMPLE
-        if not 0 <= y[starts[b]] < n_classes:
+        if law.kind <= losses.WEIGHTED and not 0 <= y[starts[b]] < n_classes:
             return NO_CLASS
     return 0.0
 
 
 @parallel
 def input_gradient(
-    table, x, y, starts, standard, memory, masks, sums, grad_x, width, n_slots, tile
+    table, x, y, starts, standard, memory, masks, sums, grad_x, width, law, n_slots, tile
 ):
     """The gradient at x (B, n_in), flat, of the mean loss of a batch, into grad_x; returns 0, or
     :data:`NO_CLASS`.
@@ -160,13 +265,14 @@ def input_gradient(
             parameters, and the weights of all layers in both orders.
         starts: numbers from 0 on, at least as many as examples and as inputs.
         width: B.
-        x, y, standard, memory, masks, sums, n_slots: as in :func:`train_step`.
+        x, y, standard, memory, masks, sums, law, n_slots: as in :func:`train_step`.
     """
     n, n_in = rows.lanes(tile), table[0].n_out
     n_tiles, bottom = -(-width // n), table[0].g * n
-    refused = refusal(starts[:width], y, table[-1].n_in)
+    refused = refusal(starts[:width], y, len(x) // n_in, table[-1].n_in, law)
     if refused != 0:
         return refused
+    whole = losses.divisor(law, y, starts[:width], table[-1].n_in)
     for c in numba.prange(n_slots):
         passes.order_weights(table, np.int64(c), n_slots, tile)
     for s in numba.prange(n_slots):
@@ -174,7 +280,7 @@ def input_gradient(
         first, last = passes.part_of(slot, n_slots, n_tiles)
         for t in range(first, last):
             own, bits = memory[slot], masks[slot]
-            run_tile(table, x, y, starts, standard, own, bits, sums[0], t, width, tile)
+            run_tile(table, x, y, starts, standard, own, bits, sums[0], t, width, law, whole, tile)
             if standard.shape[0]:
                 for j in range(n_in):
                     row = rows.load(own, bottom + j * n, tile)
@@ -196,6 +302,8 @@ def train_step(
     sums,
     parameters,
     averaging,
+    law,
+    most,
     n_slots,
     n_chunks,
     tile,
@@ -205,22 +313,24 @@ def train_step(
 
     Args:
         table: (n + 2,) of LAYER, see :func:`lib._compiled.passes.backward_layers`.
-        x, y: all examples, flat, and their classes.
+        x, y: all examples, flat, and their classes or targets, flat.
         starts: (B,) which of them are the batch.
         standard: (2, n_in) mean and deviation of each input, or (0, 0).
         memory, masks: of each slot; gradients take the place of the outputs.
         sums: of each tile.
         parameters: of PARAMETER_ROW.
         averaging: what the averages take of the new weights.
+        law: of the loss.
+        most: norm of all gradients, to which they are clipped; infinite for none.
         n_slots, n_chunks: how many tiles run at a time, and parts of what is updated.
     """
-    n, width = rows.lanes(tile), len(starts)
-    zero = rows.number(0, tile)
+    n, width, n_out = rows.lanes(tile), len(starts), table[-1].n_in
     n_tiles, n_sums = -(-width // n), sums.shape[0]
-    losses = np.zeros(n_tiles)
-    refused = refusal(starts, y, table[-1].n_in)
+    tile_losses = np.zeros(n_tiles)
+    refused = refusal(starts, y, len(x) // table[0].n_out, n_out, law)
     if refused != 0:
         return refused
+    whole = losses.divisor(law, y, starts, n_out)
     for c in numba.prange(n_chunks):
         passes.order_weights(table, np.int64(c), n_chunks, tile)
     start = 0
@@ -232,7 +342,7 @@ def train_step(
             first, last = passes.part_of(slot, n_parts, count)
             for i in range(first, last):
                 t = start + i
-                losses[t] = run_tile(
+                tile_losses[t] = run_tile(
                     table,
                     x,
                     y,
@@ -243,31 +353,145 @@ def train_step(
                     sums[place + i],
                     t,
                     width,
+                    law,
+                    whole,
                     tile,
                 )
         passes.add_up(sums, place + count, n_chunks)
         start += count
     loss = 0.0
     for t in range(n_tiles):
-        loss += losses[t]
+        loss += tile_losses[t]
     if not np.isfinite(loss):
-        return loss / width
+        return loss / whole
+    finish_pieces(parameters, sums[0], tile)
+    scale = scale_of(parameters, sums[0], most, tile)
     for c in numba.prange(n_chunks):
-        chunk = np.int64(c)
-        for i in range(len(parameters)):
-            parameter = parameters[i]
-            if not parameter.is_pieces:
-                begin, end = passes.part_of(chunk, n_chunks, parameter.n)
-                update(parameter, begin, end, sums[0], averaging, tile)
-                continue
-            n_units = parameter.n // 4
-            begin, end = passes.part_of(chunk, n_chunks, n_units)
-            pieces = at(parameter.values, zero, (4, n_units))
-            of_pieces = sums[0, parameter.d : parameter.d + parameter.n].reshape(4, n_units)
-            passes.make_pieces_gradients(of_pieces, pieces, begin, end)
-            for first in range(0, parameter.n, n_units):
-                update(parameter, first + begin, first + end, sums[0], averaging, tile)
-    return loss / width
+        update_chunk(parameters, np.int64(c), n_chunks, sums[0], scale, averaging, tile)
+    return loss / whole
+
+
+# ------------------------------------------------------------------ with batch normalisation
+
+
+@serial
+def take_statistics(layer, norm, statistics, width, tile):
+    """Mean and inverse deviation of each input over the batch, from those of its tiles in their
+    order; and the running ones.
+
+    Source: Chan, Golub and LeVeque for the sum of squares of two samples.
+    """
+    n, zero = rows.lanes(tile), rows.number(0, tile)
+    of_batch = at(layer.pieces, zero, (4, layer.n_out))
+    running_mean = at(norm.mean, zero, layer.n_out)
+    running_variance = at(norm.variance, zero, layer.n_out)
+    for r in range(layer.n_out):
+        mean = squares = 0.0
+        for t in range(statistics.shape[0]):
+            n_valid, before = min(n, width - t * n), t * n
+            change = statistics[t, 0, r] - mean
+            mean += change * n_valid / (before + n_valid)
+            squares += statistics[t, 1, r]
+            squares += change * change * before * n_valid / (before + n_valid)
+        of_batch[0, r] = mean
+        of_batch[1, r] = 1 / np.sqrt(squares / width + layer.constant)
+        if norm.mean != 0:
+            running_mean[r] += norm.share * (mean - running_mean[r])
+            running_variance[r] += norm.share * (squares / (width - 1) - running_variance[r])
+
+
+@serial
+def take_means(layer, sums, width, tile):
+    """Means over the batch of the gradient at what was normalised, and of its product with that."""
+    zero = rows.number(0, tile)
+    of_batch = at(layer.pieces, zero, (4, layer.n_out))
+    weight, has_weight = at(layer.values, zero, layer.n_out), layer.values != 0
+    for r in range(layer.n_out):
+        g = product = 0.0
+        for t in range(sums.shape[0]):
+            g += sums[t, layer.d_bias + r]
+            product += sums[t, layer.d_values + r]
+        w = weight[r] if has_weight else rows.number(1, tile)
+        of_batch[2, r], of_batch[3, r] = w * g / width, w * product / width
+
+
+@parallel
+def normalised_step(
+    table,
+    norms,
+    x,
+    y,
+    starts,
+    standard,
+    memory,
+    masks,
+    sums,
+    statistics,
+    parameters,
+    averaging,
+    law,
+    most,
+    n_slots,
+    n_chunks,
+    tile,
+):
+    """:func:`train_step` of a network with batch normalisation. All tiles go to a normalisation,
+    then from it on; so each has its own memory, masks and sums.
+
+    Args:
+        norms: of NORM, in their order.
+        statistics: (tiles, 2, n), n at least the width of each normalisation.
+    """
+    n, width, n_out = rows.lanes(tile), len(starts), table[-1].n_in
+    n_tiles, n_norms = sums.shape[0], len(norms)
+    tile_losses = np.zeros(n_tiles)
+    refused = refusal(starts, y, len(x) // table[0].n_out, n_out, law)
+    if refused != 0:
+        return refused
+    whole = losses.divisor(law, y, starts, n_out)
+    for c in numba.prange(n_chunks):
+        passes.order_weights(table, np.int64(c), n_chunks, tile)
+    for i in range(n_norms + 1):
+        begin = norms[i - 1].layer if i > 0 else 1
+        end = norms[i].layer if i < n_norms else len(table) - 1
+        for s in numba.prange(n_slots):
+            first, last = passes.part_of(np.int64(s), n_slots, n_tiles)
+            for t in range(first, last):
+                own, bits = memory[t], masks[t]
+                if i == 0:
+                    fill_tile(table, x, starts, standard, own, t, width, tile)
+                passes.forward_layers(table[begin:end], own, bits, t * n, width, tile)
+                n_valid = min(n, width - t * n)
+                if i < n_norms:
+                    passes.add_statistics(table[end], own, statistics[t], n_valid, tile)
+                else:
+                    tile_losses[t] = loss_of_tile(table, y, starts, own, t, width, law, whole, tile)
+        if i < n_norms:
+            take_statistics(table[end], norms[i], statistics, width, tile)
+    for i in range(n_norms, -1, -1):
+        top = norms[i].layer if i < n_norms else len(table) - 1
+        bottom = norms[i - 1].layer if i > 0 else 0
+        for s in numba.prange(n_slots):
+            first, last = passes.part_of(np.int64(s), n_slots, n_tiles)
+            for t in range(first, last):
+                own, bits = memory[t], masks[t]
+                if i < n_norms:
+                    n_valid = min(n, width - t * n)
+                    passes.finish_batch_norm(table[top], own, own, n_valid, tile)
+                passes.backward_between(table, top, bottom, own, own, bits, sums[t], tile)
+        if i > 0:
+            take_means(table[bottom], sums, width, tile)
+    loss = 0.0
+    for t in range(n_tiles):
+        loss += tile_losses[t]
+    if not np.isfinite(loss):
+        return loss / whole
+    passes.add_up(sums, n_tiles, n_chunks)
+    finish_pieces(parameters, sums[0], tile)
+    scale = scale_of(parameters, sums[0], most, tile)
+    for c in numba.prange(n_chunks):
+        update_chunk(parameters, np.int64(c), n_chunks, sums[0], scale, averaging, tile)
+    return loss / whole
 
 
 def is_compiled() -> bool:
@@ -278,74 +502,53 @@ def is_compiled() -> bool:
 # ------------------------------------------------------------------------------- what it runs
 
 
-class _Part(NamedTuple):
-    """A layer of the chain: its modules."""
-
-    linear: layers.SparseLinear
-    unit: nn.Module | None
-    dropout: layers.Dropout | None
-
-
 class CompiledStep:
-    """A training step of a model on the cross-entropy of its logits, as one call.
-
-    The same numbers, to rounding, as autograd and ``optimiser.step()``. The page docs/SPEED.md says
-    what it takes beside these and beside dense layers.
-
-    Links may be replaced between steps (:func:`lib.evolution.evolve_`), weights changed in place,
-    modules put in evaluation mode. A loss that is not finite is returned before any update, and is
-    no step of the averages; dropout goes on by a step all the same, as in a forward pass.
+    """A training step of a model as one call; made by :func:`lib.train.compiled_step`, which says
+    what it takes.
 
     No graph is built, whatever the grad mode: ``x`` and the parameters get no ``grad``. Hooks on
     all modules at once and ``torch.autocast`` do not count. The momentum is kept in the state also
     where it is 0, and then is the last gradient.
-
-    Args:
-        model: an ``nn.Sequential``, as :func:`lib.models.mlp` makes it: perhaps a Standardise, then
-            SparseLinear layers, each with an activation and a Dropout or without, the last without
-            either; on a CPU, in float32.
-        optimiser: torch.optim.SGD of all its parameters; rate, momentum and decay of each group are
-            read at every step, and its state holds the momentum as ever.
-        average: a :class:`lib.train.WeightAverage` of this model, if its weights are averaged.
-    Raises: CannotCompile, a ValueError, naming what it cannot run.
-
-    Example:
-        >>> net = models.mlp((784, 1000, 10), density=0.01)
-        >>> step = CompiledStep(net, torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9))
-        >>> loss = step(torch.rand(128, 784), torch.randint(10, (128,)))
     """
 
     def __init__(
         self,
         model: nn.Module,
         optimiser: torch.optim.Optimizer,
+        loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+        *,
+        clip_norm: float | None = None,
         average: Any = None,
     ) -> None:
         self.model, self.optimiser, self.average = model, optimiser, average
+        self.loss, self.clip_norm = loss, clip_norm
         self._take_over()
 
     def __getstate__(self) -> tuple:
         """A copy looks at its own model, and lays out its own memory."""
-        return self.model, self.optimiser, self.average
+        return self.model, self.optimiser, self.average, self.loss, self.clip_norm
 
     def __setstate__(self, state: tuple) -> None:
-        self.model, self.optimiser, self.average = state
+        self.model, self.optimiser, self.average, self.loss, self.clip_norm = state
         self._take_over()
 
     def _take_over(self) -> None:
         """Look at the model and the optimiser as they are. Raises CannotCompile."""
-        self.standardise, self.parts = _parts_of(self.model)
+        chain = chains.find_chain(self.model)
+        self.standardise, self.parts, modules, self.twins = chain
+        self.law = losses.law_of(self.loss, self.parts[-1].width)
         _check_optimiser(self.model, self.optimiser, self.average)
         self._plan: _Plan | None = None
-        self._modules = list(self.model._modules.values())
-        everything = [self.model, *self._modules]
-        self._own = [module._parameters for module in everything]
+        self._children = [(module._modules, [*module._modules.values()]) for module in modules]
+        self._own = [module._parameters for module in modules]
         self._n_own = sum(map(len, self._own))
         self._named = [
             (own, *pair) for own in self._own for pair in own.items() if pair[1] is not None
         ]
-        self._hooks = [hooks for module in everything for hooks in hooks_of(module)]
+        self._hooks = [hooks for module in modules for hooks in hooks_of(module)]
         self._splash = [*activations.splash_units(self.model).values()]
+        self._norms = [m for m in modules if isinstance(m, nn.BatchNorm1d)]
+        self._sparse = [m for m in modules if isinstance(m, layers.SparseLinear)]
         self._of_optimiser = hooks_of_optimiser(self.optimiser)
         self._n_of_optimiser = sum(map(len, self._of_optimiser))
 
@@ -353,9 +556,11 @@ class CompiledStep:
         """True if modules, parameters and hooks are those that were looked at; in some
         microseconds.
         """
-        if [*self.model._modules.values()] != self._modules or any(self._hooks):
+        if any([*now.values()] != before for now, before in self._children) or any(self._hooks):
             return False
         if any(unit.bounded for unit in self._splash):
+            return False
+        if any(not norm.training for norm in self._norms):
             return False
         for own, name, p in self._named:
             if own.get(name) is not p or not p.requires_grad:
@@ -371,12 +576,14 @@ class CompiledStep:
 
         Args:
             x: (N, features...) float32, contiguous.
-            y: (N,) int64 classes.
+            y: (N,) int64 classes; of a loss of numbers (N, n_out) float32, or (N,) of one output.
             index: (B,) int64, which of the examples are the batch; None: all.
         Raises: ValueError if a shape, a dtype, a device or a class does not fit; CannotCompile if
             the model or the optimiser has become one that :class:`CompiledStep` does not take, as
             by a hook or a frozen parameter.
         """
+        if any(layer.watched_as is not None for layer in self._sparse):
+            return self._by_autograd(x, y, index)
         self._check(x, y, index)
         starts = np.arange(len(x)) if index is None else index.contiguous().numpy()
         loss = self._plan_for(len(starts)).run(x, y, starts)
@@ -386,6 +593,26 @@ class CompiledStep:
             raise self._no_class(y if index is None else y[index])
         return loss
 
+    def _by_autograd(self, x: Tensor, y: Tensor, index: Tensor | None) -> float:
+        """The same step where an Evolver collects gradients at outputs of layers."""
+        if index is not None:
+            x, y = x.index_select(0, index), y.index_select(0, index)
+        loss = losses.matched(self.loss, self.model(x), y)
+        value = loss.item()
+        if math.isfinite(value):
+            self.optimiser.zero_grad()
+            loss.backward()
+            if self.clip_norm is not None:
+                nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+            self.optimiser.step()
+            self.optimiser.zero_grad()
+        return value
+
+    @property
+    def finds_gradients_at_inputs(self) -> bool:
+        """True if :meth:`gradient_at` runs for this model."""
+        return self.parts[0].linear is not None and not self._norms
+
     def gradient_at(self, x: Tensor, y: Tensor) -> Tensor:
         """The gradient of the mean loss at x, like x, of the model in evaluation mode; an attack
         follows it. No step is taken.
@@ -393,9 +620,14 @@ class CompiledStep:
         Args:
             x: (B, features...) float32, contiguous.
             y: (B,) int64 classes.
-        Raises: as a step.
+        Raises: as a step; CannotCompile if the model has batch normalisation, or does not begin
+            with a linear layer.
         """
         self._check(x, y, None)
+        if not self.finds_gradients_at_inputs:
+            raise CannotCompile(
+                "gradients at inputs need a linear layer first and no BatchNorm1d: use autograd"
+            )
         grad_x = torch.empty_like(x, requires_grad=False)
         if self._plan_for(len(x)).find_gradient(x, y, grad_x) == NO_CLASS:
             raise self._no_class(y)
@@ -414,21 +646,25 @@ class CompiledStep:
         return self._plan
 
     def _no_class(self, labels: Tensor) -> ValueError:
-        n = self.parts[-1].linear.out_features
+        n = self.parts[-1].width
         return ValueError(
             f"y holds class {_outside(labels, n)}: the model has {n} classes, 0 to {n - 1}"
         )
 
-    def takes_classes(self, y: Tensor) -> bool:
-        """True if these (N,) labels are classes of the model, int64."""
-        n = self.parts[-1].linear.out_features
-        return y.dtype == torch.int64 and y.ndim == 1 and bool(((y >= 0) & (y < n)).all())
+    def takes(self, y: Tensor) -> bool:
+        """True if these are labels of the loss and the model: classes (N,) int64, or targets."""
+        n = self.parts[-1].width
+        if losses.is_of_classes(self.law):
+            return y.dtype == torch.int64 and y.ndim == 1 and bool(((y >= 0) & (y < n)).all())
+        return y.dtype == torch.float32 and y.shape[1:].numel() == n
 
     def _check(self, x: Tensor, y: Tensor, index: Tensor | None) -> None:
-        n_in = self.parts[0].linear.in_features
-        if not launch.runs_compiled(self.parts[0].linear.values):
+        n_in = chains.n_inputs(self.parts)
+        if not launch.runs_compiled(self._sparse[0].values):
             raise CannotCompile(LOOPS_OFF)
-        for name, tensor, dtype in (("x", x, torch.float32), ("y", y, torch.int64)):
+        is_of_classes = losses.is_of_classes(self.law)
+        of_labels = torch.int64 if is_of_classes else torch.float32
+        for name, tensor, dtype in (("x", x, torch.float32), ("y", y, of_labels)):
             if tensor.dtype != dtype or not tensor.is_cpu or not tensor.is_contiguous():
                 raise ValueError(
                     f"{name} is {tensor.dtype} on {tensor.device}: give contiguous {dtype} on a"
@@ -436,8 +672,14 @@ class CompiledStep:
                 )
         if x.ndim < 2 or x.shape[1:].numel() != n_in or len(x) == 0:
             raise ValueError(f"x has shape {tuple(x.shape)}: give (N, {n_in}), N at least 1")
-        if y.shape != (len(x),):
-            raise ValueError(f"y has shape {tuple(y.shape)}: give ({len(x)},)")
+        if self._norms and (len(x) if index is None else len(index)) == 1:
+            raise ValueError("a batch has one example, and batch normalisation needs two: give two")
+        n_out = 1 if is_of_classes else self.parts[-1].width
+        fitting = [(len(x),)] if n_out == 1 else []
+        if not is_of_classes:
+            fitting.append((len(x), n_out))
+        if y.shape not in fitting:
+            raise ValueError(f"y has shape {tuple(y.shape)}: give {fitting[0]}")
         if index is None:
             return
         if index.dtype != torch.int64 or not index.is_cpu:
@@ -451,93 +693,14 @@ def _outside(numbers: Tensor, n: int) -> int:
     return int(numbers[(numbers < 0) | (numbers >= n)][0])
 
 
-def _parts_of(model: nn.Module) -> tuple[layers.Standardise | None, list[_Part]]:
-    """The layers of a chain. Raises CannotCompile."""
-    if type(model).forward not in (nn.Sequential.forward, MLP.forward):
-        raise CannotCompile(f"{type(model).__name__} is no nn.Sequential: train it by autograd")
-    if has_hooks(model):
-        raise CannotCompile("the model has hooks: remove them, or train by autograd")
-    standardise, parts = None, []
-    for name, module in model._modules.items():  # one that is there twice included
-        if has_hooks(module):
-            raise CannotCompile(f"{name} has hooks: remove them, or train by autograd")
-        kind = type(module)
-        if kind is layers.Standardise and not parts and standardise is None:
-            standardise = module
-        elif kind is layers.SparseLinear:
-            parts.append(_Part(module, None, None))
-        elif kind is activations.Splash and module.bounded:
-            raise CannotCompile(
-                f"{name} is a bounded Splash, which divides its coefficients: train by autograd"
-            )
-        elif kind in UNITS and parts and parts[-1].unit is None and parts[-1].dropout is None:
-            parts[-1] = parts[-1]._replace(unit=module)
-        elif kind is layers.Dropout and parts and parts[-1].dropout is None:
-            parts[-1] = parts[-1]._replace(dropout=module)
-        else:
-            raise CannotCompile(
-                f"{name} is {kind.__name__}, which a compiled step does not run there: it runs"
-                f" {KINDS} in this order; train by autograd"
-            )
-    if not parts or parts[-1].unit is not None or parts[-1].dropout is not None:
-        raise CannotCompile("the last module is no SparseLinear: end with the layer of the logits")
-    of_parts = [id(p) for part in parts for p in _parameters_of(part)]
-    if len(set(of_parts)) != len(of_parts):
-        raise CannotCompile("layers share parameters: train by autograd")
-    for name, parameter in model.named_parameters():
-        if id(parameter) not in of_parts:
-            raise CannotCompile(
-                f"{name} is of no layer that a compiled step runs: train by autograd"
-            )
-        if not parameter.requires_grad:
-            raise CannotCompile(f"{name} is frozen: train by autograd")
-        if parameter._backward_hooks or parameter._post_accumulate_grad_hooks:
-            raise CannotCompile(f"{name} has hooks: remove them, or train by autograd")
-        if parameter.dtype != torch.float32 or not parameter.is_cpu:
-            raise CannotCompile(
-                f"{name} is {parameter.dtype} on {parameter.device}: a compiled step takes float32"
-                " on a CPU"
-            )
-        if not launch.runs_compiled(parameter):
-            raise CannotCompile(LOOPS_OFF)
-    _check_widths(standardise, parts)
-    return standardise, parts
-
-
-def _check_widths(standardise: layers.Standardise | None, parts: list[_Part]) -> None:
-    """Raise CannotCompile unless each layer takes what the one before returns."""
-    n = parts[0].linear.in_features
-    if standardise is not None:
-        for constant in (standardise.mean, standardise.std):
-            if constant.numel() not in (1, n):
-                raise CannotCompile(
-                    f"Standardise has {constant.numel()} features, linear takes {n}"
-                )
-    for linear, unit, _ in parts:
-        if linear.in_features != n:
-            raise CannotCompile(f"{n} values meet a layer of {linear.in_features} inputs")
-        n = linear.out_features
-        if type(unit) is activations.SReLU and unit.pieces.shape != (4, n):
-            raise CannotCompile(f"{n} values meet a SReLU of {unit.pieces.shape[1]} neurons")
-
-
-UNITS = (nn.ReLU, nn.LeakyReLU, activations.AllReLU, activations.SReLU, activations.Splash)
-LEARNED = (activations.SReLU, activations.Splash)  # have one parameter
-
-
-def _parameters_of(part: _Part) -> list[nn.Parameter]:
-    found = [part.linear.values]
-    if part.linear.bias is not None:
-        found.append(part.linear.bias)
-    if part.unit is not None:
-        found += part.unit.parameters()
-    return found
-
-
 def _check_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer, average: Any) -> None:
-    """Raise CannotCompile unless it is SGD of all parameters of the model, and of no others."""
-    if type(optimiser) is not torch.optim.SGD:
-        raise CannotCompile(f"{type(optimiser).__name__} is no torch.optim.SGD: train by autograd")
+    """Raise CannotCompile unless it is SGD or Adam of all parameters of the model, and of no
+    others.
+    """
+    if type(optimiser) not in REMEMBERED:
+        raise CannotCompile(
+            f"{type(optimiser).__name__} is no SGD, Adam or AdamW of torch: train by autograd"
+        )
     if average is not None and (average.model is not model or average.optimiser is not optimiser):
         raise CannotCompile("the average is that of another model or optimiser")
     if average is not None and not average.is_even:
@@ -547,17 +710,27 @@ def _check_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer, average
         raise CannotCompile("the optimiser has not just the parameters of the model")
     for group in optimiser.param_groups:
         for option in OPTIONS:
-            if group[option]:
-                raise CannotCompile(f"SGD with {option} = {group[option]}: train by autograd")
+            if group.get(option):
+                kind = type(optimiser).__name__
+                raise CannotCompile(f"{kind} with {option} = {group[option]}: train by autograd")
     before, after = hooks_of_optimiser(optimiser)
-    n_hooks = len(before) + len(after) - (evolution.count in after.values())
+    own = [hook in after.values() for hook in (evolution.count, evolution.correct_new_links)]
+    n_hooks = len(before) + len(after) - sum(own)
     if average is None and n_hooks > 0:
         raise CannotCompile("the optimiser has hooks: remove them, or train by autograd")
     if average is not None and n_hooks != 1:
         raise CannotCompile(f"the optimiser has {n_hooks} hooks: give it that of the average alone")
 
 
-OPTIONS = ("maximize", "dampening", "differentiable")  # of SGD, which a compiled step has not
+# of an optimiser, which a compiled step has not
+OPTIONS = ("maximize", "dampening", "differentiable", "amsgrad", "capturable")
+ADAM = ("exp_avg", "exp_avg_sq")  # names in the state
+REMEMBERED = {
+    torch.optim.SGD: ("momentum_buffer",),
+    torch.optim.Adam: ADAM,
+    torch.optim.AdamW: ADAM,
+}
+READ = ("momentum", "weight_decay", "nesterov", "betas", "eps", "decoupled_weight_decay")
 
 
 def hooks_of_optimiser(optimiser: torch.optim.Optimizer) -> tuple[dict, dict]:
@@ -570,31 +743,39 @@ class _Plan:
 
     def __init__(self, step: CompiledStep, width: int) -> None:
         self.step, self.width = step, width
-        self.supports = [part.linear.support for part in step.parts]
-        self.index = [tensor for support in self.supports for tensor in support[2:]]
+        self.supports = [chains.support_of(part) for part in step.parts]
+        self.index = [one for support in self.supports if support for one in support[2:]]
         self.index_addresses = [tensor.data_ptr() for tensor in self.index]
         self.n_chunks = numba.get_num_threads()
-        chain = [_layer_of(part) for part in step.parts]
+        chain = [chains.layer_of(part) for part in step.parts]
         self.held: list[Any] = [chain]  # what addresses point to
         needed = [False]
-        for part in step.parts:
-            needed += True, part.linear.bias is not None, type(part.unit) in LEARNED
-        n_in = step.parts[0].linear.in_features
+        for part, layer in zip(step.parts, chain, strict=True):
+            is_norm = isinstance(part.unit, chains.NORMS)
+            has_values, has_bias = layer.values is not None, layer.bias is not None
+            needed += has_values or is_norm, has_bias or is_norm, type(part.unit) in chains.LEARNED
+        n_in = chains.n_inputs(step.parts)
         plan = layout.Plan(chain, n_in, width, torch.float32, needed=needed, in_place=True)
         self.tile, self.table = plan.tile, launch.filled(plan, chain, torch.float32)
         self.parameters: list[nn.Parameter] = []
+        self.places: list[tuple[int, str]] = []  # of each, where the table has its address
         parameter_rows = []
         for i, (part, layer) in enumerate(zip(step.parts, chain, strict=True)):
             place, inverse = plan.places[i + 1], 0
-            if layer.support.nnz != part.linear.nnz:
-                raise ValueError(f"{part.linear.nnz} weights for {layer.support.nnz} links")
+            if layer.support is not None and layer.support.nnz != layer.values.numel():
+                n = layer.values.numel()
+                raise ValueError(f"{n} weights for {layer.support.nnz} links")
             if i in plan.ordered:
                 self.table["ordered"][i + 1], inverse = self._other_order(layer.support)
-            self.parameters += _parameters_of(part)
-            parameter_rows.append((inverse, part.linear.nnz, place.d_values, 0))
+            self.parameters += chains.parameters_of(part)
+            if layer.values is not None:
+                self.places.append((i + 1, "values"))
+                parameter_rows.append((inverse, layer.values.numel(), place.d_values, 0))
             if layer.bias is not None:
+                self.places.append((i + 1, "bias"))
                 parameter_rows.append((0, layer.bias.numel(), place.d_bias, 0))
-            if type(part.unit) in LEARNED:
+            if type(part.unit) in chains.LEARNED:
+                self.places.append((i + 1, "pieces"))
                 is_srelu = layer.srelu is not None
                 parameter_rows.append((0, layer.pieces.numel(), place.d_pieces, is_srelu))
         self.is_dropped = self.table["is_dropped"]
@@ -603,6 +784,7 @@ class _Plan:
         for row, fields in zip(self.parameter_rows, parameter_rows, strict=True):
             for name, value in zip(("inverse", "n", "d", "is_pieces"), fields, strict=True):
                 row[name] = value
+        self._find_norms()
         self._allocate(plan)
         self.standard = _mean_and_std(step.standardise, n_in)
         self.dropouts = []
@@ -611,8 +793,10 @@ class _Plan:
                 self.dropouts.append((i, part.dropout))
         buffers = {} if step.standardise is None else step.standardise._buffers
         self.buffers = buffers, [*buffers.values()]
-        self.leaky = [p.unit for p in step.parts if isinstance(p.unit, nn.LeakyReLU)]
-        self.splash = [p.unit for p in step.parts if type(p.unit) is activations.Splash]
+        units = [part.unit for part in step.parts]
+        self.leaky = [unit for unit in units if isinstance(unit, nn.LeakyReLU)]
+        self.splash = [unit for unit in units if type(unit) is activations.Splash]
+        self.smooth = [unit for unit, one in zip(units, chain, strict=True) if one.unit is not None]
         self.held += [unit.hinges for unit in self.splash]  # so that others have another id
         self.all_dropouts = [p.dropout for p in step.parts if p.dropout is not None]
         self.constants = self._constants()
@@ -620,6 +804,26 @@ class _Plan:
         self.states: list[dict] = []
         self.addresses: list[int] = []
         self.settings: list[tuple] = []
+        self.corrections: dict[tuple, np.ndarray] = {}
+
+    def _find_norms(self) -> None:
+        """Rows of the batch normalisations, and memory for what they take of a batch."""
+        self.norms = np.zeros(len(self.step._norms), NORM)
+        found = [
+            (i, part.unit)
+            for i, part in enumerate(self.step.parts, start=1)
+            if isinstance(part.unit, nn.BatchNorm1d)
+        ]
+        for row, (i, norm) in zip(self.norms, found, strict=True):
+            row["layer"] = i
+            if norm.track_running_stats:
+                buffers = norm.running_mean, norm.running_var
+                row["mean"], row["variance"] = launch.addresses(torch.float32, *buffers)
+                self.held += buffers
+            of_batch = torch.zeros(4, norm.num_features)
+            self.table["pieces"][i] = of_batch.data_ptr()
+            self.held.append(of_batch)
+        self.batch_norms = [norm for _, norm in found]
 
     def _other_order(self, support: Any) -> tuple[int, int]:
         """Addresses of memory for the weights in the transposed order, and of the place of each
@@ -636,8 +840,13 @@ class _Plan:
         # slots begin at other places of a page, as a cache holds few numbers of the same one
         floats = -(-plan.n_rows * self.tile.lanes // 1024) * 1024 + 64
         n_sums = layout.n_sums(plan.n_sums, self.width, self.tile)
-        self.memory = torch.zeros(self.n_slots, floats, dtype=torch.float32).numpy()
-        self.masks = np.zeros((self.n_slots, 8 * plan.n_masks), np.uint8)
+        n_kept = self.n_slots
+        if self.batch_norms:
+            n_kept = n_sums = layout.n_tiles(self.width, self.tile)
+            most = max(norm.num_features for norm in self.batch_norms)
+            self.statistics = np.zeros((n_kept, 2, most), np.float32)
+        self.memory = torch.zeros(n_kept, floats, dtype=torch.float32).numpy()
+        self.masks = np.zeros((n_kept, 8 * plan.n_masks), np.uint8)
         self.sums = torch.zeros(n_sums, plan.n_sums, dtype=torch.float32).numpy()
 
     def fits(self, width: int) -> bool:
@@ -645,7 +854,7 @@ class _Plan:
         if width != self.width or self.n_chunks != numba.get_num_threads():
             return False
         for part, support in zip(self.step.parts, self.supports, strict=True):
-            if part.linear.support is not support:
+            if chains.support_of(part) is not support:
                 return False
         if [tensor.data_ptr() for tensor in self.index] != self.index_addresses:  # was shared
             return False
@@ -660,40 +869,64 @@ class _Plan:
         constants += [buffer._version for buffer in known]
         constants += [unit.negative_slope for unit in self.leaky]
         constants += [(id(unit.hinges), unit.hinges._version) for unit in self.splash]
+        constants += [chains.smooth_unit(unit) for unit in self.smooth]
+        for norm in self.batch_norms:
+            constants += id(norm.running_mean), norm.track_running_stats
         return constants + [dropout.p for dropout in self.all_dropouts]
 
     def run(self, x: Tensor, y: Tensor, starts: np.ndarray) -> float:
         """Take a step, see :class:`CompiledStep`."""
         self._read_optimiser()
         table = self.table
+        for twin, follows in self.step.twins:
+            twin.training = follows.training
+            twin.p = getattr(follows, "p", twin.p)
         for i, dropout in self.dropouts:
             law = dropout.next_law()
             self.is_dropped[i] = law is not None
             if law is not None:
                 self.keys[i], self.flips[i] = law.key, law.flip
         averaging = self._averaging()
-        loss = train_step(
-            table,
+        given = (
             x.detach().numpy().reshape(-1),
-            y.numpy(),
+            y.detach().numpy().reshape(-1),
             starts,
             self.standard,
             self.memory,
             self.masks,
             self.sums,
-            self.parameter_rows,
-            averaging,
-            self.n_slots,
-            self.n_chunks,
-            self.tile,
         )
-        if math.isfinite(loss) and loss >= 0:
-            self.step.optimiser._opt_called = True  # what torch's schedulers ask for
-            if self.step.optimiser in evolution.STEPS:
-                evolution.count(self.step.optimiser)
-            if self.step.average is not None:
-                self.step.average.count_step()
+        most = math.inf if self.step.clip_norm is None else float(self.step.clip_norm)
+        how = self.parameter_rows, averaging, self.step.law, most
+        how += self.n_slots, self.n_chunks, self.tile
+        if self.batch_norms:
+            self._share_out_norms()
+            loss = normalised_step(table, self.norms, *given, self.statistics, *how)
+        else:
+            loss = train_step(table, *given, *how)
+        if math.isfinite(loss) and loss not in (NO_EXAMPLE, NO_CLASS):
+            self._count_step()
         return loss
+
+    def _share_out_norms(self) -> None:
+        """What the running numbers take of this batch, which torch counts."""
+        for row, norm in zip(self.norms, self.batch_norms, strict=True):
+            if norm.track_running_stats:
+                norm.num_batches_tracked.add_(1)
+                share = norm.momentum
+                row["share"] = 1 / int(norm.num_batches_tracked) if share is None else share
+
+    def _count_step(self) -> None:
+        """Count a step that was taken, where those by autograd are counted."""
+        optimiser = self.step.optimiser
+        optimiser._opt_called = True  # what torch's schedulers ask for
+        if REMEMBERED[type(optimiser)] is ADAM:
+            for state in self.states:
+                state["step"] += 1
+        if optimiser in evolution.STEPS:
+            evolution.count(optimiser)
+        if self.step.average is not None:
+            self.step.average.count_step()
 
     def find_gradient(self, x: Tensor, y: Tensor, grad_x: Tensor) -> float:
         """See :meth:`CompiledStep.gradient_at`."""
@@ -709,7 +942,7 @@ class _Plan:
         return input_gradient(
             table,
             x.detach().numpy().reshape(-1),
-            y.numpy(),
+            y.numpy().reshape(-1),
             layout.counted(max(self.width, table["n_out"][0])),
             self.standard,
             self.memory,
@@ -717,6 +950,7 @@ class _Plan:
             self.sums,
             grad_x.numpy().reshape(-1),
             self.width,
+            self.step.law,
             self.n_slots,
             self.tile,
         )
@@ -724,63 +958,78 @@ class _Plan:
     def _read_optimiser(self) -> None:
         """Take over the addresses and the settings of the parameters where they have changed."""
         optimiser = self.step.optimiser
+        names = REMEMBERED[type(optimiser)]
         self.states = [optimiser.state[parameter] for parameter in self.parameters]
         try:
             addresses = [
                 address
                 for parameter, state in zip(self.parameters, self.states, strict=True)
-                for address in (parameter.data_ptr(), state["momentum_buffer"].data_ptr())
+                for address in (
+                    parameter.data_ptr(),
+                    *[state[name].data_ptr() for name in names],
+                    *([state[LINK_STEPS].data_ptr()] if LINK_STEPS in state else []),
+                )
             ]
         except (KeyError, AttributeError):  # before the first step
             for parameter in self.parameters:
-                momentum(optimiser, parameter)
+                begin(optimiser, parameter)
             return self._read_optimiser()
         if addresses != self.addresses:
-            self._write_addresses(addresses)
+            self._write_addresses(names)
+            self.addresses = addresses
         settings = [
-            (float(g["lr"]), g["momentum"], g["weight_decay"], g["nesterov"])
-            + (g["maximize"], g["dampening"], g["differentiable"])
-            for g in optimiser.param_groups
+            (float(group["lr"]), *[group.get(name) for name in (*READ, *OPTIONS)])
+            for group in optimiser.param_groups
         ]
         if settings != self.settings:
             self._write_settings(settings)
+        if names is ADAM:
+            self._write_steps()
 
-    def _write_addresses(self, addresses: list[int]) -> None:
+    def _write_addresses(self, names: Sequence[str]) -> None:
         """Raises TypeError or ValueError if the memory there is not that of the parameters."""
         triples = zip(self.parameters, self.states, self.parameter_rows, strict=True)
-        for parameter, state, row in triples:
-            n = row["n"]
-            for name, tensor in (("values", parameter), ("momentum", state["momentum_buffer"])):
-                launch.addresses(torch.float32, tensor)
-                if tensor.numel() != n or not tensor.is_contiguous():
+        for (parameter, state, row), (i, place) in zip(triples, self.places, strict=True):
+            columns = {"values": parameter, "momentum": state[names[0]]}
+            if len(names) > 1:
+                columns["second"] = state[names[1]]
+            if LINK_STEPS in state:
+                columns["ages"] = state[LINK_STEPS]
+            for name, tensor in columns.items():
+                (row[name],) = launch.addresses(torch.float32, tensor)
+                if tensor.numel() != row["n"] or not tensor.is_contiguous():
                     raise ValueError(
-                        f"the {name} of a parameter have shape {tuple(tensor.shape)}, not {n}"
-                        " numbers, contiguous: where a state with other links was loaded, load the"
-                        " optimiser's state too, or make a new optimiser"
+                        f"the {name} of a parameter have shape {tuple(tensor.shape)}, not"
+                        f" {row['n']} numbers, contiguous: where a state with other links was"
+                        " loaded, load the optimiser's state too, or make a new optimiser"
                     )
-        self.addresses = addresses
-        self.parameter_rows["values"] = addresses[0::2]
-        self.parameter_rows["momentum"] = addresses[1::2]
-        parameter_rows = iter(self.parameter_rows)
-        for i, part in enumerate(self.step.parts, start=1):
-            place = self.table[i]
-            place["values"] = next(parameter_rows)["values"]
-            if part.linear.bias is not None:
-                place["bias"] = next(parameter_rows)["values"]
-            if type(part.unit) in LEARNED:
-                place["pieces"] = next(parameter_rows)["values"]
+            self.table[place][i] = row["values"]
 
     def _write_settings(self, settings: list[tuple]) -> None:
         step = self.step
         _check_optimiser(step.model, step.optimiser, step.average)
         of_parameters = {}
-        for group, setting in zip(step.optimiser.param_groups, settings, strict=True):
-            of_parameters |= {id(parameter): setting for parameter in group["params"]}
+        for group in step.optimiser.param_groups:
+            of_parameters |= {id(parameter): group for parameter in group["params"]}
         for row, parameter in zip(self.parameter_rows, self.parameters, strict=True):
-            rate, factor, decay, nesterov, *_ = of_parameters[id(parameter)]
-            row["rate"], row["factor"] = rate, factor
-            row["decay"], row["is_nesterov"] = decay, nesterov
+            group = of_parameters[id(parameter)]
+            row["rate"], row["decay"] = float(group["lr"]), group["weight_decay"]
+            if REMEMBERED[type(step.optimiser)] is ADAM:
+                row["factor"], row["beta"] = map(float, group["betas"])
+                row["eps"], row["is_decoupled"] = group["eps"], group["decoupled_weight_decay"]
+            else:
+                row["factor"], row["is_nesterov"] = group["momentum"], group["nesterov"]
         self.settings = settings
+
+    def _write_steps(self) -> None:
+        """The steps that Adam has made with the coming one, and their corrections."""
+        for row, state in zip(self.parameter_rows, self.states, strict=True):
+            row["n_steps"] = t = int(state["step"]) + 1
+            betas = row["factor"], row["beta"]
+            known = self.corrections.get(betas)
+            if known is None or known.shape[1] <= t:
+                known = self.corrections[betas] = _corrections(*betas, 2 * t + 64)
+            row["corrections"], row["n_corrections"] = known.ctypes.data, known.shape[1]
 
     def _averaging(self) -> float:
         """Share of the new weights that the averages take in this step."""
@@ -822,17 +1071,23 @@ def momentum(optimiser: torch.optim.SGD, parameter: nn.Parameter) -> Tensor:
     return state["momentum_buffer"]
 
 
-def _layer_of(part: _Part) -> kernels.Layer:
-    linear, unit, dropout = part
-    layer = linear.links()
-    if unit is not None:
-        layer = layer._replace(**activations.fields_of(unit, linear.out_features, layer.values))
-    if layer.hinges is not None:
-        check_hinges(layer.hinges, layer.splash)
-        layer = layer._replace(hinges=layer.hinges.contiguous())
-    if dropout is not None and dropout.p > 0:
-        layer = layer._replace(law=launch.dropout_law(dropout.p, dropout.seed, 0))
-    return kernels.Layer(*(part.detach() if torch.is_tensor(part) else part for part in layer))
+def begin(optimiser: torch.optim.Optimizer, parameter: nn.Parameter) -> None:
+    """Give a parameter the state that the optimiser gives it at its first step."""
+    if REMEMBERED[type(optimiser)] is not ADAM:
+        momentum(optimiser, parameter)
+        return
+    state = optimiser.state[parameter]
+    if "step" not in state:
+        state["step"] = torch.tensor(0.0)
+        for name in ADAM:
+            state[name] = torch.zeros_like(parameter.detach())
+
+
+def _corrections(beta1: float, beta2: float, n: int) -> np.ndarray:
+    """(2, n) float32, by what Adam multiplies both means after 0, 1, … steps."""
+    t = np.arange(1, n)
+    of_mean, of_squares = 1 / (1 - beta1**t), 1 / np.sqrt(1 - beta2**t)
+    return np.stack([np.insert(of_mean, 0, 0), np.insert(of_squares, 0, 0)]).astype(np.float32)
 
 
 def _mean_and_std(standardise: layers.Standardise | None, n_in: int) -> np.ndarray:

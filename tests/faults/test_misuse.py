@@ -439,7 +439,7 @@ def test_update_asks_for_no_optimiser_that_has_made_no_step_or_is_gone(layer, x,
 def test_update_asks_for_the_optimiser_of_a_compiled_step(x, generator):
     net = small(0)
     optimiser = sgd(net)
-    train.CompiledStep(net, optimiser)(x.float(), torch.arange(7) % 3)
+    train.compiled_step(net, optimiser)(x.float(), torch.arange(7) % 3)
     with pytest.raises(ValueError, match="would stay behind: give it as optimiser"):
         evolve_(net.linear1, Evolution(), fraction=0.3, generator=generator)
 
@@ -449,7 +449,7 @@ def test_compiled_step_refuses_an_optimiser_of_before_the_layers_were_sparse():
     optimiser = sgd(net)
     sparsify_(net, start="magnitude", density=0.5)
     with pytest.raises(train.CannotCompile, match="has not just the parameters of the model"):
-        train.CompiledStep(net.float(), optimiser)
+        train.compiled_step(net.float(), optimiser)
 
 
 @pytest.mark.parametrize("adam", [False, True])
@@ -580,10 +580,10 @@ def test_fused_network_goes_on_with_other_links_that_were_loaded(x):
     y, x = torch.arange(7) % 3, x.float()
     fused, other = small(0), small(1)
     plain = nn.Sequential(*copy.deepcopy(other))
-    step = train.CompiledStep(fused, sgd(fused))
+    step = train.compiled_step(fused, sgd(fused))
     step(x, y)  # it has seen other links
     fused.load_state_dict(other.state_dict())
-    step = train.CompiledStep(fused, sgd(fused))
+    step = train.compiled_step(fused, sgd(fused))
     optimiser = sgd(plain)
     for _ in range(3):
         optimiser.zero_grad()
@@ -597,7 +597,7 @@ def test_fused_network_goes_on_with_other_links_that_were_loaded(x):
 def test_step_follows_links_that_were_loaded_under_it(x):
     y, x = torch.arange(7) % 3, x.float()
     net, other = small(0), small(1)
-    step = train.CompiledStep(net, torch.optim.SGD(net.parameters(), lr=0.1))
+    step = train.compiled_step(net, torch.optim.SGD(net.parameters(), lr=0.1))
     step(x, y)
     net.load_state_dict(other.state_dict())
     assert step(x, y) == pytest.approx(nn.functional.cross_entropy(other(x), y).item(), rel=1e-5)
@@ -605,7 +605,7 @@ def test_step_follows_links_that_were_loaded_under_it(x):
 
 def test_step_refuses_momentum_of_another_number_of_links(x):
     net, y = small(0), torch.arange(7) % 3
-    step = train.CompiledStep(net, sgd(net))
+    step = train.compiled_step(net, sgd(net))
     step(x.float(), y)
     net.load_state_dict(models.mlp((12, 9, 3), density=0.9).state_dict())
     with pytest.raises(ValueError, match="load the optimiser's state too, or make a new optimiser"):
@@ -657,11 +657,11 @@ def test_forked_process_goes_on_where_torch_has_run_on_several_threads(density):
 
 def test_forked_process_refuses_what_must_run_compiled(monkeypatch, x):
     net = small(0)
-    step = train.CompiledStep(net, sgd(net))
+    step = train.compiled_step(net, sgd(net))
     monkeypatch.setattr(launch, "_is_forked", True)
     with pytest.raises(train.CannotCompile, match="this process was forked"):
         step(x.float(), torch.arange(7) % 3)
     with pytest.raises(train.CannotCompile, match="this process was forked"):
-        train.CompiledStep(net, sgd(net))
+        train.compiled_step(net, sgd(net))
     with launch.use_implementation("numba"), pytest.raises(RuntimeError, match="by spawn"):
         net(x.float())
