@@ -7,10 +7,11 @@ beside dense ones.
 """
 
 import contextlib
+import fnmatch
 import math
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -76,12 +77,12 @@ def sparsify_(
     model: nn.Module,
     *,
     start: str,
-    density: float | None = None,
+    density: float | Mapping[str, float] | None = None,
     er_epsilon: float | None = None,
     distribution: str = "uniform",
     filter: Filter | None = None,
     generator: torch.Generator | None = None,
-) -> list[str]:
+) -> "Sparsified":
     r"""Replace every ``nn.Linear`` of a model by a :class:`lib.layers.SparseLinear`, in place.
 
     Make the optimiser after this: the layers have new parameters. An optimiser that holds the
@@ -102,13 +103,17 @@ def sparsify_(
             weights drawn by ``"he"`` of :func:`lib.layers.initial_values`, whatever the model had;
             ``"magnitude"``: the largest weights stay, for a trained model; ``"random"``: those at
             random positions stay.
-        density: links divided by positions, over all layers that are replaced, in (0, 1]; or give
+        density: links divided by positions, over all layers that are replaced, in (0, 1]; or the
+            density of each layer by its name or a pattern of names, as
+            ``{"encoder.*": 0.1, "head": 1}``, the first that fits: one of density 1, or that none
+            fits, stays dense; or give
         er_epsilon: the SET parameter; a layer has er_epsilon · (n_in + n_out) links, at most all.
         distribution: of the density over the layers. ``"uniform"``: each has it;
             ``"erdos_renyi"``: links in proportion to n_in + n_out, and as many in all.
         filter: (name, module) -> whether a layer is replaced; None for all.
         generator: source of randomness, on the CPU; default: seeded by a draw from torch's own.
-    Returns: names of the layers that were replaced, in the model's order.
+    Returns: names of the layers that were replaced, in the model's order; printed, it is a table of
+        these and of what stayed dense.
     Raises: ValueError for a value out of range, a model without such a layer, a layer that cannot
         be replaced (tied weights, parametrized, pruned, with hooks, a subclass), or too few links
         for a layer to have one.
@@ -123,7 +128,11 @@ def sparsify_(
     check_known("distribution", distribution, DISTRIBUTIONS)
     if (density is None) == (er_epsilon is None):
         raise ValueError(f"density = {density}, er_epsilon = {er_epsilon}: give one of the two")
-    if density is not None:
+    by_name = {}
+    if isinstance(density, Mapping):
+        by_name = _densities_by_name(model, density, distribution)
+        filter = _both(filter, lambda name, module: by_name.get(name, 1) < 1)
+    elif density is not None:
         check_number("density", density, "(0, 1]")
     if isinstance(model, DENSE):
         raise ValueError(
@@ -132,7 +141,7 @@ def sparsify_(
     generator = layers.given_or_seeded(generator)
     chosen = _chosen(model, filter)
     shapes = {name: (linear.in_features, linear.out_features) for name, linear in chosen.items()}
-    numbers = _numbers_of_links(shapes, density, er_epsilon, distribution)
+    numbers = _numbers_of_links(shapes, by_name or density, er_epsilon, distribution)
     made = {}
     for name, linear in chosen.items():
         made[id(linear)] = _sparse_twin(linear, numbers[name], start, generator)
@@ -145,7 +154,80 @@ def sparsify_(
             module.activation_relu_or_gelu = 0  # the fast path reads weights
         if isinstance(module, nn.TransformerEncoder):
             module.use_nested_tensor = False  # and so does that of the whole encoder
-    return list(chosen)
+    return Sparsified(chosen, model)
+
+
+class Sparsified(list):
+    """Names of the layers that :func:`sparsify_` has replaced; printed, a table of all layers that
+    have weights of links: which are sparse, which stayed dense and why.
+
+    Attributes:
+        table: layer, kind, weights (of the links, or all), density, and what is said of it.
+        density: of the whole model, weights of links divided by positions.
+    """
+
+    def __init__(self, names: Iterable[str], model: nn.Module) -> None:
+        super().__init__(names)
+        rows, positions = [], 0
+        attention = [m for m in model.modules() if isinstance(m, nn.MultiheadAttention)]
+        counted = {id(one.out_proj) for one in attention}  # with the attention that reads them
+        for name, module in model.named_modules():
+            if isinstance(module, SparseLinear):
+                n, of_layer = module.nnz, module.in_features * module.out_features
+                note = "" if name in self else "sparse before"
+            elif isinstance(module, LINKED) and id(module) not in counted:
+                own = dict(module.named_parameters()).items()
+                n = of_layer = sum(p.numel() for key, p in own if "bias" not in key)
+                note = _why_dense(module)
+            else:
+                continue
+            positions += of_layer
+            rows.append((name, type(module).__name__, n, n / of_layer, note))
+        n_weights = sum(row[2] for row in rows)
+        self.density = n_weights / positions
+        self.table = [(*row[:3], row[2] / n_weights, *row[3:]) for row in rows]
+
+    def __str__(self) -> str:
+        width = 2 + max(len("the whole model"), *[len(row[0]) for row in self.table])
+        head = f"{'layer':<{width}}{'kind':<20}{'weights':>12}{'share':>9}{'density':>10}"
+        lines = [
+            f"{name:<{width}}{kind:<20}{n:>12,}{share:>9.1%}{density:>10.2%}  {note}".rstrip()
+            for name, kind, n, share, density, note in self.table
+        ]
+        n = sum(row[2] for row in self.table)
+        whole = f"{'the whole model':<{width + 20}}{n:>12,}{1:>9.1%}{self.density:>10.2%}"
+        return "\n".join([head, *lines, whole])
+
+
+def _why_dense(module: nn.Module) -> str:
+    if isinstance(module, nn.MultiheadAttention):
+        return "dense: attention reads the weights of its layers itself"
+    if isinstance(module, nn.Linear):
+        return "dense: left out by the filter or the density"
+    return f"dense: sparsify_ replaces no {type(module).__name__}"
+
+
+def _both(filter: Filter | None, other: Filter) -> Filter:
+    return lambda *layer: other(*layer) and (filter is None or filter(*layer))
+
+
+def _densities_by_name(
+    model: nn.Module, density: Mapping[str, float], distribution: str
+) -> dict[str, float]:
+    """The density of each linear layer that a name or a pattern fits. Raises ValueError."""
+    if distribution != "uniform":
+        raise ValueError(f"distribution = {distribution!r} with densities by name: give 'uniform'")
+    names = [name for name, module in model.named_modules() if isinstance(module, DENSE)]
+    found = {}
+    for pattern, number in density.items():
+        check_number(f"density of {pattern!r}", number, "(0, 1]")
+        fitting = fnmatch.filter(names, pattern)
+        if not fitting:
+            known = ", ".join(names)
+            raise ValueError(f"{pattern!r} fits the name of no linear layer: there are {known}")
+        for name in fitting:
+            found.setdefault(name, number)
+    return found
 
 
 def _check_model(model: Any) -> None:
@@ -258,7 +340,7 @@ def _check_plain_forward(name: str, module: nn.Module) -> None:
 
 def _numbers_of_links(
     shapes: dict[str, tuple[int, int]],
-    density: float | None,
+    density: float | dict[str, float] | None,
     er_epsilon: float | None,
     distribution: str,
 ) -> dict[str, int]:
@@ -266,6 +348,8 @@ def _numbers_of_links(
     positions = {name: n_in * n_out for name, (n_in, n_out) in shapes.items()}
     if er_epsilon is not None:
         exact = {n: erdos_renyi_density(*shapes[n], er_epsilon) * positions[n] for n in shapes}
+    elif isinstance(density, dict):
+        exact = {name: density[name] * positions[name] for name in shapes}
     elif distribution == "uniform":
         exact = {name: density * positions[name] for name in shapes}
     else:

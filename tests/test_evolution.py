@@ -443,6 +443,7 @@ RULES = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:fit goes by autograd")
 @pytest.mark.parametrize(
     ("name", "compiled"), list(zip(RULES, [True, False, True, False, True, False], strict=True))
 )

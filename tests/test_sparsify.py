@@ -1148,3 +1148,46 @@ def test_processes_that_train_together_do_as_one_on_all_examples(tmp_path):
         assert same(first[0], second[0]) and same(first[1], second[1])
         assert same(first[0], links) and not same(first[0], links_of(net))
         torch.testing.assert_close(first[1], weights)
+
+
+# the report, and densities by name
+
+
+class Mixed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.encoder = nn.Sequential(nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 10))
+        self.attention = nn.MultiheadAttention(10, 2)
+        self.head = nn.Linear(10, 5)
+
+
+def test_report_says_what_became_sparse_and_what_stayed_dense():
+    """20 · 30 · .1 + 30 · 10 · .1 = 90 links; 108 + 400 + 50 weights of 1,458 stay dense."""
+    model = Mixed()
+    report = sparsify_(model, density={"encoder.*": 0.1, "head": 1}, start="scaled")
+    assert report == ["encoder.0", "encoder.2"]
+    assert report.density == pytest.approx((90 + 108 + 400 + 50) / (900 + 108 + 400 + 50))
+    rows = {line.split()[0]: line for line in str(report).splitlines()}
+    assert "10.00%" in rows["encoder.0"] and "dense" not in rows["encoder.0"]
+    assert "sparsify_ replaces no Conv2d" in rows["conv"] and "108" in rows["conv"]
+    assert "attention reads the weights" in rows["attention"] and "400" in rows["attention"]
+    assert "left out by the filter or the density" in rows["head"]
+
+
+def test_first_name_that_fits_gives_the_density():
+    model = Mixed()
+    sparsify_(model, density={"encoder.2": 0.5, "*": 0.1}, start="new")
+    assert model.encoder[2].nnz == 150 and model.encoder[0].nnz == 60 and model.head.nnz == 5
+
+
+@pytest.mark.parametrize(
+    ("density", "sentence"),
+    [
+        ({"encode.*": 0.1}, "'encode..' fits the name of no linear layer: there are encoder.0"),
+        ({"head": 0.0}, "density of 'head' = 0.0"),
+    ],
+)
+def test_densities_by_name_are_checked(density, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        sparsify_(Mixed(), density=density, start="new")

@@ -25,7 +25,9 @@ from lib.data import Split
 from lib.evolution import Evolution, drop_random, evolve_
 from lib.layers import SparseLinear
 from lib.models import mlp
+from lib.sparsify import sparsify_
 from lib.train import Settings, WeightAverage, fit
+from tests.oracles import seeded
 from tests.test_kernels import printed_srelu
 
 WIDTHS = (6, 9, 8, 3)
@@ -1474,3 +1476,38 @@ def test_measured_numbers_are_kept_as_those_of_python(number, kept, tmp_path):
 def test_what_a_row_cannot_hold_is_refused(measured, sentence):
     with pytest.raises(ValueError, match=sentence):
         fit(network("SET"), split(), settings("SET"), seed=0, measure=lambda model: measured)
+
+
+# losses of numbers, and models of one output
+
+
+def table_split(seed=0):
+    """Two classes of a table of six columns; the first two tell them."""
+    x = torch.randn(400, 6, generator=seeded(seed))
+    y = (x[:, 0] + x[:, 1] > 0).long()
+    x = x.float()
+    return Split(x[:300], y[:300], x[300:], y[300:], None, None, *["table"] * 3)
+
+
+def one_output(seed=0):
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Linear(6, 40), nn.BatchNorm1d(40), nn.ReLU(), nn.Linear(40, 1)).float()
+    sparsify_(net, density={"0": 0.5}, start="scaled", generator=seeded(seed))
+    return net
+
+
+@pytest.mark.parametrize("make", [torch.optim.SGD, torch.optim.Adam])
+def test_fit_learns_two_classes_with_one_output(make):
+    """It is at chance, .5, before."""
+    net, split, how = one_output(), table_split(), Settings(10, 32, 0.02)
+    loss = nn.BCEWithLogitsLoss()
+    history = fit(net, split, how, seed=0, loss=loss, optimiser=make(net.parameters(), lr=0.02))
+    assert history.final["test_accuracy"] > 0.9
+
+
+def test_fit_learns_a_regression_whose_accuracy_is_not_a_number():
+    net, split = one_output(), table_split()
+    split = dataclasses.replace(split, y_train=split.x_train[:, 2], y_test=split.x_test[:, 2])
+    history = fit(net, split, Settings(30, 32, 0.05), seed=0, loss=F.mse_loss)
+    assert history.metrics[-1]["train_loss"] < 0.1 < 0.5 < history.metrics[0]["train_loss"]
+    assert math.isnan(history.final["test_accuracy"])

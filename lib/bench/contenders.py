@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lib import evolution, kernels, layers, models
-from lib._compiled.step import CompiledStep
 from lib.support import Support, erdos_renyi_density
+from lib.train import compiled_step
 
 BATCH = 128
 WIDTHS = (784, 1000, 1000, 1000, 10)
@@ -178,7 +178,7 @@ class Trainer:
     """A call is one training step: draw a batch, loss, gradients, SGD with momentum.
 
     Args:
-        contender: see :func:`network`. ``fused`` is :class:`lib.train.CompiledStep`, all others go
+        contender: see :func:`network`. ``fused`` is :func:`lib.train.compiled_step`, all others go
             by autograd; ``dense_modules`` and ``masked`` have torch's default SGD, the others its
             fused one.
         widths, links: see :func:`network`.
@@ -206,9 +206,9 @@ class Trainer:
         generator = torch.Generator().manual_seed(0)
         self.x = torch.rand(examples, widths[0], generator=generator)
         self.y = torch.randint(widths[-1], (examples,), generator=generator)
-        self.compiled: CompiledStep | None = None
+        self.compiled = None
         if contender == "fused":
-            self.compiled = CompiledStep(self.net, self.optimiser)
+            self.compiled = compiled_step(self.net, self.optimiser)
 
     def __call__(self) -> float:
         index = torch.randint(len(self.x), (self.batch,))

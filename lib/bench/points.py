@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from lib import activations, layers, train
 from lib._boundary import PROFILES, RESULTS, check_known
-from lib.bench import boltzmann, contenders, roofline, timing
+from lib.bench import boltzmann, contenders, own, roofline, timing
 from lib.bench.contenders import BATCH, WIDTHS
 from lib.runs.environment import environment
 from lib.support import erdos_renyi_density, random_support
@@ -164,6 +164,9 @@ def _paper() -> list[Point]:
         points += [mlp, replace(mlp, measure=peak_memory)]
     for shape in UNIT_SHAPES:
         points.append(Point("units", unit_passes, widths=shape))
+    for name, density in itertools.product(own.MODELS, HEADLINES):
+        step = Point("own", partial(own_steps, name), density=density, on_one=True)
+        points.append(replace(step, rounds=7, names=own.WAYS))
     for n_hidden in (500, 2500):
         sizes = (boltzmann.N_VISIBLE, n_hidden)
         density = erdos_renyi_density(*sizes, boltzmann.ER_EPSILON)
@@ -191,6 +194,14 @@ def training_steps(point: Point) -> Samples:
     for name in names:
         steps[name] = contenders.Trainer(name, point.widths, point.batch, **point.links)
     return {"training_step": timing.compare(steps, *point.pace)}
+
+
+def own_steps(name: str, point: Point) -> Samples:
+    """Points of training steps of a model of torch's own modules, see :mod:`lib.bench.own`."""
+    steps = {}
+    for way in point.names:
+        steps[way] = own.OwnStep(name, way, point.widths, point.density, point.batch)
+    return {f"own_step: {name}": timing.compare(steps, *point.pace)}
 
 
 def predictions(point: Point) -> Samples:
@@ -376,11 +387,16 @@ def quartiles(measure: str, samples: dict[str, np.ndarray]) -> pd.DataFrame:
 # ----------------------------------------------------------------------------------- the table
 
 
-def measure() -> pd.DataFrame:
+def measure(sweep: str | None = None) -> pd.DataFrame:
     """The benchmark of the command line: the main points, 784-1000-1000-1000-10 at 1 and 4.6 % of
-    the links, on torch's threads; see :func:`measure_points`.
+    the links, or those of a sweep, on torch's threads; see :func:`measure_points`.
+
+    Raises: ValueError for an unknown sweep.
     """
-    return measure_points([point for point in _paper() if point.is_main])
+    if sweep is None:
+        return measure_points([point for point in _paper() if point.is_main])
+    check_known("sweep", sweep, dict.fromkeys(point.sweep for point in _paper()))
+    return measure_points([point for point in _paper() if point.sweep == sweep])
 
 
 def measure_all() -> pd.DataFrame:

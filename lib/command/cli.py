@@ -622,11 +622,15 @@ def _lines_of_claims(table: "pd.DataFrame") -> Iterator[str]:
 
 
 @commands.command("bench", short_help="Time it against dense and other libraries.")
+@click.argument("sweep", required=False)
 @click.option("--threads", type=int, metavar="N", help="Of torch and of the loops.")
 @click.option("--sweeps", is_flag=True, help="All points, on one thread too (8 min).")
 @as_json
-def show_bench(threads: int | None, sweeps: bool, target: str | None) -> None:
-    """Time training steps, epochs and predictions against dense and other libraries."""
+def show_bench(sweep: str | None, threads: int | None, sweeps: bool, target: str | None) -> None:
+    """Time training steps, epochs and predictions against dense and other libraries.
+
+    SWEEP is one part of all that is measured: "own" times models of torch's own modules.
+    """
     import torch
 
     from lib import bench
@@ -638,7 +642,7 @@ def show_bench(threads: int | None, sweeps: bool, target: str | None) -> None:
                 " this machine"
             )
         torch.set_num_threads(threads)
-    table = bench.measure_all() if sweeps else bench.measure()
+    table = bench.measure_all() if sweeps else bench.measure(sweep)
     shown = table.drop(columns=["cpu", "sweep", "rounds"], errors="ignore")
     _report(target, table, shown.to_string(index=False, float_format="{:.3f}".format))
 

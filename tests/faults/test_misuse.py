@@ -504,7 +504,8 @@ def test_fit_takes_an_optimiser_of_some_layers():
     net = models.mlp((64, 16, 10), density=0.5).float()
     optimiser = torch.optim.SGD(net.linear2.parameters(), lr=0.1)
     before = net.linear1.values.detach().clone()
-    train.fit(net, split, Settings(epochs=1), seed=0, optimiser=optimiser)
+    with pytest.warns(UserWarning, match="by autograd.*: the optimiser has not just the param"):
+        train.fit(net, split, Settings(epochs=1), seed=0, optimiser=optimiser)
     assert net.linear1.values.equal(before)
 
 
@@ -524,7 +525,8 @@ def test_frozen_layers_keep_their_links_in_fit():
     net.linear1.values.requires_grad_(False)
     frozen, moving = net.linear1.support.keys, net.linear2.support.keys
     settings = Settings(epochs=2, evolution=Evolution())
-    train.fit(net, data.load("digits", limit=200), settings, seed=0)
+    with pytest.warns(UserWarning, match="by autograd.*: linear1.values is frozen"):
+        train.fit(net, data.load("digits", limit=200), settings, seed=0)
     assert net.linear1.support.keys.equal(frozen)
     assert not net.linear2.support.keys.equal(moving)
 
