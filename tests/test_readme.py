@@ -169,6 +169,13 @@ def leads():
     return rows.groupby(["experiment", "variant", "comparison", "method"])["value"].mean()
 
 
+def test_start_page_says_the_results_of_the_readme():
+    page = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    results = re.findall(r"^\d\. (.*)$", README, re.MULTILINE)
+    assert len(results) == 3
+    assert [one for one in results if one.replace("](", "](../") not in page] == []
+
+
 def test_picture_shows_what_its_caption_says(leads):
     assert (leads < 1).mean() > 0.5
     assert leads.idxmax()[0] == "set_mlp_long" and leads.idxmax()[-1] == "set"

@@ -100,7 +100,7 @@ def cards(books: list[Path]) -> str:
             f":link: /notebooks/{path.stem}",
             ":link-type: doc",
             answers[picture],
-            "+++",
+            "",
             path.stem,
             ":::",
         ]
