@@ -364,9 +364,7 @@ def tuned_for_each(text):
     ends = before_and_after()
     leads = leads_of(ends)
     mean = {key: lead.mean() for key, lead in leads.items()}
-    words = (
-        "SET leads by {:.2f} points on MNIST and {:.2f} on Fashion-MNIST. With one decay for all"
-    )
+    words = "SET leads by {:.2f} points on MNIST and {:.2f} on Fashion-MNIST. With one weight decay"
     text.says(words, *(mean["chosen", dataset, "set"] for dataset in DATASETS))
     text.says("it was {:.2f} and {:.2f}", *(mean["tuned", dataset, "set"] for dataset in DATASETS))
     words = "RigL now leads by {:.2f} points on MNIST and {:.2f} on Fashion-MNIST"
