@@ -151,7 +151,7 @@
     if (!width) return;
     const narrow = width < 480;
     const longest = d3.max(curves, (c) => name(c.m).length); // names stand to the right
-    const margin = { top: 22, right: 20 + 7.6 * longest, bottom: 38, left: 40 };
+    const margin = { top: 22, right: 20 + 8.4 * longest, bottom: 38, left: 40 };
     const x = d3.scaleLinear(o.xDomain, [margin.left, width - margin.right]);
     const y = d3.scaleLinear(o.yDomain, [height - margin.bottom, margin.top]);
     const clip = `${host.id}-clip`;
@@ -177,7 +177,7 @@
 
     // names at the ends of the lines, moved apart
     const names = curves.map((c) => ({ m: c.m, at: y(c.y[0][c.y[0].length - 1]) })).sort((a, b) => a.at - b.at);
-    const gap = 15;
+    const gap = 17;
     for (let i = 1; i < names.length; i++) names[i].at = Math.max(names[i].at, names[i - 1].at + gap);
     for (let i = names.length - 1, limit = height - margin.bottom; i >= 0; i--, limit -= gap) names[i].at = Math.min(names[i].at, limit);
     const place = new Map(names.map((n) => [n.m, n.at]));
@@ -343,7 +343,7 @@
       figure.querySelector("figcaption").innerHTML = `<b>${name(m)}</b><br>match ${match}<br>${thousands(now.empty)} pixels without links`;
     }
     const none = rest.length ? ` No map: ${rest.map((m) => `${name(m)} (always ${thousands(networks()[m].widths[0])} links a pixel)`).join(", ")}.` : "";
-    const of = state.setting === "tuned" ? "" : " Maps are stored for networks “tuned for each method”.";
+    const of = state.setting === "tuned" ? "" : " Maps are stored for networks with “one weight decay”.";
     $("maps-caption").textContent = drawn.length
       ? `A small square is one input pixel, ${d.name}, ${state.which === "one" ? "one network" : "mean of 5 networks"}${drawn.some((m) => d.maps[m].epochs.length > 1) ? `, after epoch ${epoch}` : ", whose links never move"}. Match: 1 where links follow the images fully, 0 where they do not.${of}${none}`
       : `Tick SET, RigL or fixed links to see their maps.${none}`;

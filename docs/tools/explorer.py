@@ -129,9 +129,9 @@ class Setting(NamedTuple):
 
 SETTINGS = {
     "tuned": Setting(
-        "tuned for each method",
+        "one weight decay",
         "Learning rate and dropout were chosen for each method on validation images. "
-        "Weight decay is the same for all.",
+        "Weight decay is one for all.",
         *("20_adaptive_topology", ("adaptive_topology",), lambda run: True),
     ),
     "dropout": Setting(
@@ -142,23 +142,23 @@ SETTINGS = {
         lambda run: run.dropout == EQUAL_DROPOUT,
     ),
     "decay": Setting(
-        "without weight decay",
-        "As tuned, but no weight decay keeps the weights small.",
+        "no weight decay",
+        "As with one weight decay, but without it: nothing keeps the weights small.",
         *("11_set_ablation", ("without_decay",), lambda run: run.density is not None),
     ),
     "both": Setting(
-        "decay and dropout tuned together",
-        "Weight decay and dropout were chosen together for each method, on validation images.",
+        "each tuned",
+        "Weight decay was chosen for each method too, together with dropout.",
         *("11_set_ablation", ("regularisation",), lambda run: run.variant == "chosen"),
     ),
     "short": Setting(
         "20 epochs",
-        "As tuned, but trained for 20 epochs.",
+        "As with one weight decay, but trained for 20 epochs.",
         *("20_adaptive_topology", ("training_length",), lambda run: run.epochs == 20),
     ),
     "middle": Setting(
         "60 epochs",
-        "As tuned, but trained for 60 epochs.",
+        "As with one weight decay, but trained for 60 epochs.",
         *("20_adaptive_topology", ("training_length",), lambda run: run.epochs == 60),
     ),
     "wide": Setting(

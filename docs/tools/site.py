@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lib._boundary import ROOT
-from lib.command import notebooks
+from lib.command import gallery, notebooks
 from lib.command.gallery import PAPER
 from tools import explorer
 from tools.pages import replace_between
@@ -89,17 +89,31 @@ def show_stored_pictures(book: dict[str, Any]) -> None:
 
 
 def cards(books: list[Path]) -> str:
-    """A card a notebook, with its last picture."""
+    """A card a notebook: its question, its answer, and the picture of that."""
+    answers = gallery.takeaways(PAPER)
     lines = ["::::{grid} 1 2 2 3", ":gutter: 2", ""]
     for path in books:
-        lines += [f":::{{grid-item-card}} {notebooks.title(path)}"]
-        folder = f"figures/{PAPER}/{path.stem}"
-        pictures = [f"{folder}/{name}.png" for name in notebooks.pictures(path)]
-        drawn = [picture for picture in pictures if (ROOT / picture).exists()]
-        if drawn:
-            lines.append(f":img-bottom: ../{drawn[-1]}")
-        lines += [f":link: /notebooks/{path.stem}", ":link-type: doc", path.stem, ":::"]
+        picture = main_picture(path)
+        lines += [
+            f":::{{grid-item-card}} {notebooks.title(path)}",
+            f":img-bottom: ../figures/{PAPER}/{picture}.png",
+            f":link: /notebooks/{path.stem}",
+            ":link-type: doc",
+            answers[picture],
+            "",
+            path.stem,
+            ":::",
+        ]
     return "\n".join([*lines, "::::"])
+
+
+def main_picture(path: Path) -> str:
+    """The picture at the top of a notebook, else the last that it draws: notebook/figure."""
+    at_top = re.search(rf"figures/{PAPER}/({path.stem}/\w+)\.png", path.read_text(encoding="utf-8"))
+    if at_top is not None:
+        return at_top[1]
+    drawn = [f"{path.stem}/{name}" for name in notebooks.pictures(path)]
+    return [place for place in drawn if (ROOT / f"figures/{PAPER}/{place}.png").exists()][-1]
 
 
 def contents(books: list[Path]) -> str:

@@ -11,6 +11,20 @@ from lib.command import notebooks
 
 PAPER = "paper"  # the profile that the takeaways are of
 TAKEAWAYS = _boundary.ROOT / "docs" / "takeaways.csv"
+TALK = (  # the pictures to show first, in this order
+    "18_do_moving_links_help/leads",
+    "11_set_ablation/leads_tuned",
+    "60_accuracy_at_one_percent/start_or_rule",
+    "60_accuracy_at_one_percent/by_links",
+    "11_set_ablation/main_result",
+    "15_visible_connectivity/looking_for_the_digits",
+    "17_network_structure/layer",
+    "17_network_structure/working",
+    "14_scale_free/main_result",
+    "02_speed_and_scale/training_step",
+    "24_make_it_robust/recipes",
+    "61_robust_at_one_percent/by_radius",
+)
 THUMBNAIL = 420  # pixels
 SHORT = (  # beside figures of another profile
     "These runs are short. The texts of the notebooks are about the profile paper, as are"
@@ -51,9 +65,14 @@ def text(profile: str) -> str:
     ]
     if profile != PAPER:
         lines += [SHORT, ""]
-    sentences = takeaways(profile)
+    sentences, root = takeaways(profile), _boundary.FIGURES / profile
+    if profile == PAPER:
+        lines += ["## For a talk", "", "<table>"]
+        for place in TALK:
+            lines += _row(place, root, sentences)
+        lines += ["</table>", ""]
     for path in notebooks.find():
-        lines += _section(path, _boundary.FIGURES / profile, sentences)
+        lines += _section(path, root, sentences)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -66,30 +85,39 @@ def _section(notebook: Path, root: Path, sentences: dict[str, str]) -> list[str]
     pictures = sorted(path.stem for path in root.glob(f"{name}/*.png"))
     if not csv_files:
         return []
-    book = f"📓 [notebook]({os.path.relpath(notebook, root)})"
     number = name[:2] if name[:2].isdigit() else name
     command = f"⌨️ `python -m lib figures --profile {root.name} --only {number}`"
-    lines = [f"## {name}: {notebooks.title(notebook)}", "", f"{book} · {command}", ""]
+    lines = [f"## {name}: {notebooks.title(notebook)}", "", f"{_book(name, root)} · {command}", ""]
     lines += ["<table>"] if pictures else []
     for picture in pictures:
-        place = f"{name}/{picture}"
-        sentence = sentences.get(place, "")
-        shown = html.escape(sentence or picture).replace("|", "&#124;")
-        image = f'<img src="{place}.png" alt="{shown}" width="{THUMBNAIL}">'
-        links = [book, f"🔢 [numbers]({place}.csv)"]
-        if (root / f"{place}.svg").exists():
-            links.append(f"✒️ [vector]({place}.svg)")
-        lines += [
-            f'<tr><td width="{THUMBNAIL + 20}">',
-            f'<a href="{place}.png">{image}</a>',
-            "</td><td>",
-            "",
-            *([sentence, ""] if sentence else []),
-            " · ".join(links),
-            "",
-            "</td></tr>",
-        ]
+        lines += _row(f"{name}/{picture}", root, sentences)
     lines += ["</table>", ""] if pictures else []
     tables = [f"[{table}]({name}/{table}.csv)" for table in csv_files if table not in pictures]
     lines += [f"Tables: {', '.join(tables)}", ""] if tables else []
     return lines
+
+
+def _row(place: str, root: Path, sentences: dict[str, str]) -> list[str]:
+    """The lines of one figure: a row of a table."""
+    name, picture = place.split("/")
+    sentence = sentences.get(place, "")
+    shown = html.escape(sentence or picture).replace("|", "&#124;")
+    image = f'<img src="{place}.png" alt="{shown}" width="{THUMBNAIL}">'
+    links = [_book(name, root), f"🔢 [numbers]({place}.csv)"]
+    if (root / f"{place}.svg").exists():
+        links.append(f"✒️ [vector]({place}.svg)")
+    return [
+        f'<tr><td width="{THUMBNAIL + 20}">',
+        f'<a href="{place}.png">{image}</a>',
+        "</td><td>",
+        "",
+        *([sentence, ""] if sentence else []),
+        " · ".join(links),
+        "",
+        "</td></tr>",
+    ]
+
+
+def _book(name: str, root: Path) -> str:
+    """A link to a notebook."""
+    return f"📓 [notebook]({os.path.relpath(notebooks.FOLDER / f'{name}.ipynb', root)})"

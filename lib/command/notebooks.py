@@ -24,6 +24,7 @@ from lib.runs.progress import Progress
 FOLDER = ROOT / "notebooks"
 FIGURES = (".csv", ".png", ".svg")  # what a notebook publishes
 TRAINING = ("03_your_own_network", "quickstart")  # they train in every profile
+FIRST = ("quickstart", "18_do_moving_links_help")  # in every list
 CELL_SECONDS = 3600  # a cell that takes longer is given up
 
 
@@ -32,11 +33,14 @@ class NotebookFailed(RuntimeError):
 
 
 def find(only: Sequence[str] | None = None) -> list[Path]:
-    """The notebooks, in order; ``only`` chooses by number ("10") or name ("10_set_mlp").
+    """The notebooks, :data:`FIRST` and then by number; ``only`` chooses by number ("10") or name
+    ("10_set_mlp").
 
     Raises: ValueError naming the nearest notebook.
     """
-    books = [*sorted(FOLDER.glob("[0-9][0-9]_*.ipynb")), *FOLDER.glob("quickstart.ipynb")]
+    books = sorted([*FOLDER.glob("[0-9][0-9]_*.ipynb"), *FOLDER.glob("quickstart.ipynb")])
+    places = {name: place for place, name in enumerate(FIRST)}
+    books.sort(key=lambda path: places.get(path.stem, len(FIRST)))
     if only is None:
         return books
     numbers = {path.stem[:2] for path in books}

@@ -38,6 +38,7 @@ def paper(figures, monkeypatch):
     file = figures.with_name("takeaways.csv")
     file.write_text('notebook,figure,takeaway\n10_curves,a,"All ""rise"" | fall, π."\n', "utf-8")
     monkeypatch.setattr(gallery, "TAKEAWAYS", file)
+    monkeypatch.setattr(gallery, "TALK", ("10_curves/b",))
     return folder
 
 
@@ -85,6 +86,17 @@ def test_figure_without_a_takeaway_has_its_name_alone(paper):
     text = gallery.write("paper").read_text()
     assert 'src="10_curves/b.png" alt="b"' in text
     assert text.count("All ") == 2 and "b.svg" not in text
+
+
+def test_pictures_for_a_talk_stand_first(paper):
+    talk, notebook = gallery.write("paper").read_text().split("## 10_curves: Try")
+    assert talk.count("<img") == talk.count('src="10_curves/b.png"') == 1
+    assert "[notebook](../../10_curves.ipynb)" in talk and notebook.count("<img") == 2
+
+
+def test_pictures_for_a_talk_are_there():
+    assert {tuple(place.split("/")) for place in gallery.TALK} <= set(stored("*/*.png"))
+    assert len(gallery.TALK) == 12
 
 
 def test_page_names_its_profile_and_no_notebook_that_was_not_rendered(figures):
@@ -136,6 +148,7 @@ def test_only_other_profiles_are_called_short(paper):
 def test_stored_page_says_what_the_takeaways_say():
     text = (_boundary.ROOT / "figures" / "paper" / "README.md").read_text(encoding="utf-8")
     shown = [html.unescape(alt) for alt in re.findall(r'alt="([^"]*)"', text)]
+    shown = shown[len(gallery.TALK) :]
     assert sorted(shown) == sorted(row["takeaway"] for row in rows())
 
 

@@ -169,6 +169,7 @@ def test_undeclared_parameter_is_refused_with_the_nearest():
 def test_notebooks_are_found_by_number_and_by_name():
     stems = [path.stem for path in notebooks.find(["10", "00_overview"])]
     assert stems == ["00_overview", "10_set_mlp"]
+    assert [path.stem for path in PATHS[:3]] == [*notebooks.FIRST, "00_overview"]
     with pytest.raises(ValueError, match="unknown notebook '77'"):
         notebooks.find(["77"])
 

@@ -178,6 +178,22 @@ def test_explorer_shows_every_setting(explorer):
     assert len(seen) == len(names)
 
 
+LABELS = """[...document.querySelectorAll('#{} .series > text')].map((one) => {{
+    const name = one.getBoundingClientRect(), chart = one.ownerSVGElement.getBoundingClientRect();
+    return [name.top, name.bottom, name.left >= chart.left && name.right <= chart.right];
+}})"""
+
+
+def test_names_at_the_ends_of_curves_do_not_overlap(explorer):
+    while explorer("document.querySelectorAll('#methods input:not(:checked)').length"):
+        explorer(PRESS.format("#methods input:not(:checked)"))
+    for chart in ("accuracy-chart", "robust-chart"):
+        shown(explorer, chart)
+        tops, bottoms, is_inside = zip(*sorted(explorer(LABELS.format(chart))), strict=True)
+        assert len(tops) == 9 and all(is_inside)
+        assert all(bottom <= top for bottom, top in zip(bottoms, tops[1:], strict=False))
+
+
 def test_sentence_sets_the_controls_and_the_address_keeps_them(explorer):
     explorer(PRESS.format(".story li:last-child a"))
     browser.until(lambda: explorer("document.getElementById('setting').value") == "dropout")

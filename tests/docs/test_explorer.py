@@ -5,9 +5,11 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import papers
+from lib._boundary import ROOT
 from lib.report.claims import against, intervals
 from lib.report.intervals import t_interval
 from papers.adaptive_topology.experiments import HEADLINE_RADIUS
@@ -101,6 +103,16 @@ def leads(shown, setting):
         for dataset in shown["datasets"]
         for method in ("set", "rigl")
     }
+
+
+@pytest.mark.parametrize("setting", ["tuned", "both", "decay"])
+def test_leads_are_those_that_notebook_18_shows_under_the_same_name(shown, setting):
+    rows = pd.read_csv(ROOT / "figures" / "paper" / "18_do_moving_links_help" / "leads.csv")
+    rows = rows[(rows["settings"] == explorer.SETTINGS[setting].name) & (rows["epochs"] == 150)]
+    means = rows.query("links == 37840").groupby(["dataset", "method"])["value"].mean()
+    assert len(means) == 4
+    of_page = {place: lead for place, (lead, *_) in leads(shown, setting).items()}
+    assert of_page == pytest.approx(means.to_dict(), abs=0.006)
 
 
 def test_networks_whose_links_move_lead_by_less_than_half_when_all_is_tuned(shown):
