@@ -138,7 +138,7 @@ def times_as_long(density):
 
 def test_speed_is_as_measured():
     at_one_percent, at_more = (times_as_long(density)["dense_modules"] for density in (0.01, 0.046))
-    assert f"| our whole training step | `CompiledStep` | {at_one_percent:.0f} |" in README
+    assert f"| our whole training step | `compiled_step` | {at_one_percent:.0f} |" in README
     assert re.search(rf"1 % of the links [^.]* takes {at_one_percent:.0f} times as long", SPEED)
     assert f"At 4.6 % of the links it takes {at_more:.0f} times as long" in SPEED
     dense = f"{times_as_long(0.01)['dense']:.0f} times as"

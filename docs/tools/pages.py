@@ -130,6 +130,22 @@ def speed(measure: str) -> str:
     return f"{as_markdown(written)}\n\nMeasured on {benchmark.machines(rows)}."
 
 
+def speed_of_own() -> str:
+    """The same for models of torch's own modules, a row a model."""
+    rows = bench.stored().query("sweep == 'own'")
+    if rows.empty:
+        return "Not measured yet."
+    tables = []
+    for measure, of_model in rows.groupby("measure", sort=False):
+        written = benchmark.multiples(of_model).reset_index()
+        written.insert(0, "model", measure.removeprefix("own_step: "))
+        tables.append(written)
+    written = pd.concat(tables)
+    written["density"] = [f"{100 * density:.3g} %" for density in written["density"]]
+    written = written.drop(columns=["batch", "n_in", "n"])
+    return f"{as_markdown(written)}\n\nMeasured on {benchmark.machines(rows)}."
+
+
 def all_references() -> str:
     """Every reference below a heading, to which links lead."""
     entries = parse_file(BIBLIOGRAPHY).entries
@@ -168,6 +184,7 @@ TABLES: dict[str, Callable[[], str]] = {  # by the name that the comments around
     "planned runs": planned_runs,
     "cards": all_notebooks,
     "references": all_references,
+    "speed of own": speed_of_own,
     **{
         f"speed of {measure}": partial(speed, measure)
         for measure in ("training_step", "epoch", "predict_1", "predict_1024", "layer")
