@@ -38,9 +38,7 @@ def tidy(records: Iterable[Record], *fields: str) -> pd.DataFrame:
     ends = []
     for record in records:
         named, final = facts(record, *fields), record.environment.get("final", {})
-        own = {name: f"own {name}" for name in known}
-        metrics = record.metrics.rename(columns=own)
-        alike.setdefault(tuple(metrics), []).append((metrics, named))
+        alike.setdefault(tuple(record.metrics), []).append((record.metrics, named))
         final = {f"final {name}": value for name, value in final.items() if is_number(value)}
         ends.append(named | final)
     if not ends:
@@ -94,8 +92,7 @@ def rows(records: Iterable[Record], *fields: str) -> pd.DataFrame:
     records = list(records)
     fields = _further(fields, records)
     named = ["experiment", *NETWORK, *fields]
-    own = {name: f"own {name}" for name in named}
-    pairs = [(record.metrics.rename(columns=own), facts(record, *fields)) for record in records]
+    pairs = [(record.metrics, facts(record, *fields)) for record in records]
     table = _stacked(pairs) if pairs else pd.DataFrame(columns=named)
     return table[[*named, *table.columns.difference(named, sort=False)]]
 
@@ -121,14 +118,18 @@ def check_fields(fields: Iterable[str], records: Sequence[Record]) -> None:
 
 
 def _stacked(pairs: list[tuple[pd.DataFrame, dict[str, Any]]]) -> pd.DataFrame:
-    """Tables below each other, each with facts of its own, a column each."""
+    """Tables below each other, each with facts of its own, a column each. A column of a table that
+    is named like a fact is called "own …".
+    """
     lengths = [len(table) for table, _ in pairs]
     columns = {}
     for name in pairs[0][1]:
         values = [named[name] for _, named in pairs]
         kind = object if None in values else None
         columns[name] = pd.Series(values, dtype=kind).repeat(lengths).array
-    return pd.concat([table for table, _ in pairs], ignore_index=True).assign(**columns)
+    own = {name: f"own {name}" for name in columns}
+    tables = pd.concat([table for table, _ in pairs], ignore_index=True)
+    return tables.rename(columns=own).assign(**columns)
 
 
 def _long(table: pd.DataFrame, known: list[str]) -> pd.DataFrame:

@@ -102,7 +102,7 @@ class Experiment:
     def runs(self, profile: str) -> list[Run]:
         """Its runs in a profile. Raises ValueError naming the nearest profile."""
         check_known("profile", profile, PROFILES)
-        return self.configs(profile)
+        return list(_runs(self, profile))
 
     def profile_of(self, run: Run) -> str:
         """The profile a run belongs to, "custom" if none."""
@@ -110,10 +110,16 @@ class Experiment:
 
 
 @cache
+def _runs(experiment: Experiment, profile: str) -> tuple[Run, ...]:
+    """Made once: a paper has thousands, and each computes the hash in its name."""
+    return tuple(experiment.configs(profile))
+
+
+@cache
 def _profiles(experiment: Experiment) -> dict[str, str]:
     profiles: dict[str, str] = {}
     for profile in PROFILES:
-        for run in experiment.configs(profile):
+        for run in _runs(experiment, profile):
             profiles[run.name] = profile
             if run.stand_in is not None:
                 profiles.setdefault(run.stand_in.name, profile)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class Record:
 
     Attributes:
         config: the run, with the data set actually loaded.
-        metrics: its table, one row an epoch or a measurement.
+        table: its table, or a function that reads it, called when :attr:`metrics` is first used.
         arrays: by name; those that the experiment keeps, or all of a run of this machine. Of a
             stored record they are read from its folder when the first one is asked for.
         environment: facts of the run, seconds, commit, versions, hardware, data.
@@ -54,12 +55,17 @@ class Record:
     """
 
     config: Run
-    metrics: pd.DataFrame
+    table: pd.DataFrame | Callable[[], pd.DataFrame]
     arrays: Mapping[str, np.ndarray]
     environment: dict[str, Any]
     path: Path | None = None
     profile: str = "custom"
     numbers: Callable[["Record"], dict[str, Any]] = no_numbers
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """Its table, one row an epoch or a measurement."""
+        return self.table() if callable(self.table) else self.table
 
     @property
     def numerics(self) -> int:

@@ -106,6 +106,14 @@ def _table(text: str) -> pd.DataFrame:
     return pd.read_csv(io.StringIO(text))
 
 
+def _read_table(run: Run, text: str, folder: Path, *, is_checked: bool) -> pd.DataFrame:
+    with _named(f"record {run.name} in {folder}"):
+        metrics = _table(text).copy(deep=False)  # shared until one is changed
+        if is_checked:
+            run.check_table(metrics)
+    return metrics
+
+
 def _files(folder: Path) -> set[str]:
     """Names of the files of an archive, but for those that are being written."""
     names = os.listdir(folder) if folder.is_dir() else []
@@ -249,8 +257,8 @@ class Store:
         Raises: ValueError naming a record that cannot be read.
         """
         shipped, made = self.results / run.experiment, self.runs / run.name
-        if not whole and run.name in archive(shipped):
-            if _is_whole(shipped, run.name) or not archive(made):
+        if not whole and (entry := archive(shipped).get(run.name)):
+            if _has_arrays(shipped, entry) or not archive(made):
                 return self.read(shipped, run.name)
         return self.read(made, run.name) if archive(made) else None
 
@@ -272,7 +280,8 @@ class Store:
         return self.records(record.config for record in stored if record.profile == CUSTOM)
 
     def read(self, folder: Path, name: str) -> Record:
-        """The record of this name in an archive; its arrays are read when one is asked for.
+        """The record of this name in an archive. Its table and its arrays are read when they are
+        asked for.
 
         Raises: ValueError naming the record that cannot be read.
         """
@@ -284,14 +293,12 @@ class Store:
             run = from_fields(entry["config"])
             if run.name != name:
                 raise ValueError(f"it is that of {run.name}")
-            metrics = _table(entry["table"]).copy(deep=False)  # shared until one is changed
-            arrays = Arrays(folder, entry["arrays"])
             facts = copy.deepcopy(entry["environment"])  # a reader may change its own
-            record = Record(run, metrics, arrays, facts, folder)
-            experiment = self.experiments.get(run.experiment)
-            if experiment is None:
-                return record
-            run.check_table(metrics)
+        experiment = self.experiments.get(run.experiment)
+        table = partial(_read_table, run, entry["table"], folder, is_checked=experiment is not None)
+        record = Record(run, table, Arrays(folder, entry["arrays"]), facts, folder)
+        if experiment is None:
+            return record
         profile = experiment.profile_of(run)
         return replace(record, profile=profile, numbers=experiment.numbers)
 
@@ -415,7 +422,8 @@ class Store:
                 for name, content in files.items():
                     (part / Path(name).name).write_bytes(content)  # never out of this folder
                 try:
-                    dict(self.read(part, run.name).arrays)
+                    record = self.read(part, run.name)
+                    _ = record.metrics, dict(record.arrays)
                 except ValueError as error:
                     raise ValueError(f"record {run.name} came and is refused: {error}") from error
             shutil.rmtree(self.work_of(run), ignore_errors=True)
@@ -477,7 +485,11 @@ class Store:
 def _is_whole(folder: Path, name: str) -> bool:
     """True if an archive has the record of this name, and its arrays too."""
     entry = archive(folder).get(name)
-    return entry is not None and all((folder / file).exists() for file in entry["arrays"])
+    return entry is not None and _has_arrays(folder, entry)
+
+
+def _has_arrays(folder: Path, entry: dict[str, Any]) -> bool:
+    return all((folder / file).exists() for file in entry["arrays"])
 
 
 def _narrow(array: np.ndarray) -> np.ndarray:

@@ -55,3 +55,16 @@ def test_number_that_no_summary_has_is_refused_with_the_nearest():
     record = dataclasses.replace(RECORD, numbers=lambda record: {"second": 1.0})
     with pytest.raises(ValueError, match="'second': did you mean 'seconds'"):
         summaries([record])
+
+
+def test_table_is_read_once_when_it_is_asked_for():
+    read = []
+
+    def table():
+        read.append(1)
+        return pd.DataFrame({"step": [1, 2]})
+
+    record = Record(RUN, table, {}, FACTS)
+    assert not read
+    assert len(record.metrics) == len(record.metrics) == 2
+    assert len(read) == 1

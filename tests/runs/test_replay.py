@@ -37,7 +37,7 @@ def changed(record, column, epoch, change):
     """The record with another value in one place of its table."""
     metrics = record.metrics.copy()
     metrics.loc[epoch - 1, column] = change(metrics.loc[epoch - 1, column])
-    return dataclasses.replace(record, metrics=metrics)
+    return dataclasses.replace(record, table=metrics)
 
 
 def in_last_digit(value):

@@ -6,19 +6,19 @@ cores do in an hour (fewer images and epochs); their claims are open for that re
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 
 from lib.runs.experiment import PROFILES, Contents, Experiment, Workspace
 from papers.shared import study, trained
 from papers.shared.study import Holds, Study
+from papers.shared.tables import Fields, part, runs_of
 from papers.shared.training import training
 from papers.splash import studies
 from papers.splash.training import SET_MLP, UnitTraining, keep_units, numbers
 
-Fields = dict[str, Any]
 Runs = list[UnitTraining]
+made = partial(runs_of, UnitTraining)
 
 TEN = ("splash", "relu", "leaky_relu", "prelu", "tanh", "sigmoid", "elu", "maxout", "swish", "apl")
 UNITS = (*TEN, "srelu")
@@ -30,113 +30,71 @@ GREY = ("digits", "mnist", "fashion_mnist")
 
 # -------------------------------------------------------------------------------- the networks
 
+FIVE, THREE = range(5), range(3)  # seeds
+# What the small profiles train, and what stands in for MNIST in "quick".
+ON_DIGITS: Fields = {"epochs": 2, "enlarge": 4, "limit": 400}
+ON_MNIST: Fields = {
+    "dataset": ["mnist"],
+    "epochs": 2,
+    "limit": 5000,
+    "fallback": {"dataset": "digits", "enlarge": 4},
+}
+LENET5: Fields = {
+    "network": "lenet5",
+    "dataset": ["mnist", "fashion_mnist"],
+    "variant": "{network}",
+    "learning_rate": 0.1,
+    "epochs": 10,
+    "method": [*UNITS],
+    "seed": FIVE,
+}
+SPARSE: Fields = {
+    **LENET5,
+    "network": SET_MLP,
+    "learning_rate": 0.03,  # at .1 SPLASH, not normalised here, diverges with some seeds
+    "epochs": 40,
+    "quantiles": True,  # no normalisation precedes its units
+}
+CIFAR10: Fields = {**LENET5, "dataset": ["cifar10"], "augmentation": 1.0}
+CIFAR100: Fields = {**CIFAR10, "dataset": ["cifar100"]}
+PART: Fields = {"epochs": 8, "limit": 5000, "test_images": 2000}
 
-@dataclass(frozen=True)
-class Cell:
-    """A network on a data set, with several units, paired by seed.
 
-    Args:
-        network, dataset: names.
-        units: {name: number of seeds}.
-        fields: others of :class:`papers.splash.training.UnitTraining`.
-        stand_in: whether digits stand in for data that cannot be had.
+def _first(units: Sequence[str], others: int) -> Fields:
+    """Five seeds of some units, fewer of the others."""
+    seeds = {**dict.fromkeys(units, FIVE), "others": range(others)}
+    return {"method": [*dict.fromkeys([*units, *UNITS])], "seed": seeds}
+
+
+def accuracy(profile: str) -> Runs:
+    """All units on all networks, paired by seed."""
+    return made(
+        "unit_accuracy",
+        profile,
+        part(LENET5, smoke={**ON_DIGITS, "method": [*DEFENDED]}, quick=ON_MNIST),
+        part(
+            {**SPARSE, **_first((*MAIN, "srelu"), 1)},
+            smoke={"method": [*PAIR], "epochs": 2, "hidden": (100, 100)},
+            quick={"dataset": ["mnist"], "method": [*PAIR], "limit": 5000},
+        ),
+        {"paper": {**CIFAR10, **_first(MAIN, 3), "epochs": 15}},
+        {"paper": {**CIFAR10, **_first(MAIN, 1), "network": "resnet20", **PART, "epochs": 6}},
+        {"paper": {**CIFAR10, **_first(PAIR, 1), "network": "all_cnn", **PART}},
+        {"paper": {**CIFAR10, **_first(PAIR, 1), "network": "nin", **PART}},
+        {"paper": {**CIFAR100, **_first(MAIN, 2), "epochs": 15}},
+        {"paper": {**CIFAR100, **_first(PAIR, 1), "network": "resnet20", "test_images": 2000}},
+    )
+
+
+def long(profile: str) -> Runs:
+    """ResNet-20 on all images of CIFAR-10 with three units, paired by seed; the seeds were fixed
+    before the first of them began.
     """
-
-    network: str
-    dataset: str
-    units: dict[str, int]
-    fields: Fields = field(default_factory=dict)
-    stand_in: bool = False
-
-    def runs(self, experiment: str, variant: str = "", **changes: Any) -> Runs:
-        """A run for each unit and seed; the variant names the network unless it is given."""
-        fields = {**self.fields, **changes}
-        if self.network == SET_MLP:
-            fields["quantiles"] = True  # no normalisation precedes its units
-        runs = []
-        for unit, seeds in self.units.items():
-            for seed in range(seeds):
-                run = UnitTraining(
-                    experiment,
-                    dataset=self.dataset,
-                    method=unit,
-                    variant=variant or self.network,
-                    network=self.network,
-                    seed=seed,
-                    **fields,
-                )
-                if self.stand_in:
-                    enlarge = run.enlarge if self.network == SET_MLP else DIGITS["enlarge"]
-                    other = dataclasses.replace(run, dataset="digits", enlarge=enlarge)
-                    run = dataclasses.replace(run, stand_in=other)
-                runs.append(run)
-        return runs
+    paper = {**CIFAR10, "network": "resnet20", "method": [*DEFENDED], "epochs": 30, "seed": THREE}
+    few = {**ON_DIGITS, "network": "lenet5", "method": ["relu"], "epochs": 1, "augmentation": 0.0}
+    return made("unit_long", profile, part(paper, smoke=few, quick="smoke"))
 
 
-def _seeds(units: Sequence[str], n: int, others: int = 0) -> dict[str, int]:
-    """n seeds of some units, fewer of the others."""
-    seeds = dict.fromkeys(units, n)
-    if others:
-        for unit in UNITS:
-            seeds.setdefault(unit, others)
-    return seeds
-
-
-DIGITS = {"epochs": 2, "enlarge": 4, "limit": 400}
-COLOUR = {"augmentation": 1.0}
-PART = {**COLOUR, "epochs": 8, "limit": 5000, "test_images": 2000}
-SPARSE = {"learning_rate": 0.03}  # at .1 SPLASH, not normalised here, diverges with some seeds
-CELLS: dict[str, tuple[Cell, ...]] = {
-    "smoke": (
-        Cell("lenet5", "digits", _seeds(DEFENDED, 1), DIGITS),
-        Cell(SET_MLP, "digits", _seeds(PAIR, 1), {**SPARSE, "epochs": 2, "hidden": (100, 100)}),
-    ),
-    "quick": (
-        Cell("lenet5", "mnist", _seeds(UNITS, 1), {"epochs": 2, "limit": 5000}, stand_in=True),
-        Cell(
-            SET_MLP, "mnist", _seeds(PAIR, 1), {**SPARSE, "epochs": 3, "limit": 5000}, stand_in=True
-        ),
-    ),
-    "paper": (
-        Cell("lenet5", "mnist", _seeds(UNITS, 5), {"epochs": 10}),
-        Cell("lenet5", "fashion_mnist", _seeds(UNITS, 5), {"epochs": 10}),
-        Cell(SET_MLP, "mnist", _seeds((*MAIN, "srelu"), 5, 1), {**SPARSE, "epochs": 40}),
-        Cell(SET_MLP, "fashion_mnist", _seeds((*MAIN, "srelu"), 5, 1), {**SPARSE, "epochs": 40}),
-        Cell("lenet5", "cifar10", _seeds(MAIN, 5, 3), {**COLOUR, "epochs": 15}),
-        Cell("resnet20", "cifar10", _seeds(MAIN, 5, 1), {**PART, "epochs": 6}),
-        Cell("all_cnn", "cifar10", _seeds(PAIR, 5, 1), PART),
-        Cell("nin", "cifar10", _seeds(PAIR, 5, 1), PART),
-        Cell("lenet5", "cifar100", _seeds(MAIN, 5, 2), {**COLOUR, "epochs": 15}),
-        Cell(
-            "resnet20",
-            "cifar100",
-            _seeds(PAIR, 5, 1),
-            {**COLOUR, "epochs": 10, "test_images": 2000},
-        ),
-    ),
-}
-ONE = Cell("lenet5", "digits", _seeds(PAIR[:1], 1), {**DIGITS, "epochs": 1})
-LONG = {  # seeds fixed before the first of them began
-    "smoke": ONE,
-    "quick": ONE,
-    "paper": Cell("resnet20", "cifar10", _seeds(DEFENDED, 3), {**COLOUR, "epochs": 30}),
-}
-FEW = Cell("lenet5", "digits", _seeds(PAIR, 1), {**DIGITS, "validation": 200})
-RATES = {"smoke": (0.1,), "quick": (0.1,), "paper": (0.03, 0.1, 0.3)}
-TUNED = {
-    "smoke": FEW,
-    "quick": FEW,
-    "paper": Cell(
-        "lenet5",
-        "fashion_mnist",
-        _seeds(UNITS, 3),
-        {"epochs": 3, "limit": 20_000, "validation": 5000},
-    ),
-}
-# The best of `tuning`, where that is not the rate of `accuracy`, .1.
-OWN_RATES = {"splash": 0.3, "swish": 0.3, "sigmoid": 0.3, "srelu": 0.3}
-LENGTHS = {"smoke": (1,), "quick": (1,), "paper": (1, 2, 4)}  # epochs, besides those of `accuracy`
-SHORTER = {"smoke": {}, "quick": {}, "paper": {"epochs": 5}}
 EVENLY_SPACED = "hinges evenly spaced"  # with which other numbers of hinges are compared
 VARIANTS: dict[str, Fields] = {  # of SPLASH, one change each
     "S = 3": {"n_hinges": 3},
@@ -150,103 +108,96 @@ VARIANTS: dict[str, Fields] = {  # of SPLASH, one change each
     "coefficients decay": {"decayed": True},
     "no normalisation, quantiles": {"norm": False, "quantiles": True, "learning_rate": 0.03},
 }
-FEW_VARIANTS = ("S = 3", EVENLY_SPACED, "hinges at quantiles", "slope at most 1")
-ABLATED = {  # data sets and variants
-    "smoke": (("digits",), FEW_VARIANTS),
-    "quick": (("mnist",), FEW_VARIANTS),
-    "paper": (("fashion_mnist",), tuple(VARIANTS)),
-}
-HELD: Fields = {
-    "norm": False,
-    "logit_scale": 10.0,
-    "bounded": True,
-    "quantiles": True,
-    "learning_rate": 0.01,  # at .1 the loss of neither unit falls
-    "weight_decay": 0.0,  # the norms are held
-}
-
-
-def accuracy(profile: str) -> Runs:
-    """All units on all networks, paired by seed."""
-    return [run for cell in CELLS[profile] for run in cell.runs("unit_accuracy")]
-
-
-def long(profile: str) -> Runs:
-    """ResNet-20 on all images of CIFAR-10 with three units, paired by seed."""
-    return LONG[profile].runs("unit_long")
-
-
-def lenet5(profile: str, units: Sequence[str], datasets: Sequence[str] = GREY) -> list[Cell]:
-    """The cells of LeNet-5 on some data sets, with those of some units that a profile trains there,
-    as many seeds.
-    """
-    cells = []
-    for cell in CELLS[profile]:
-        if cell.network == "lenet5" and cell.dataset in datasets:
-            seeds = {unit: n for unit, n in cell.units.items() if unit in units}
-            cells.append(dataclasses.replace(cell, units=seeds))
-    return cells
+FEW_VARIANTS = ["S = 3", EVENLY_SPACED, "hinges at quantiles", "slope at most 1"]
 
 
 def ablation(profile: str) -> Runs:
     """SPLASH with other hinges and starts, of LeNet-5."""
-    datasets, variants = ABLATED[profile]
-    runs = []
-    for cell in lenet5(profile, ("splash",), datasets):
-        for variant in variants:
-            runs += cell.runs("unit_ablation", variant, **VARIANTS[variant])
-    return runs
+    paper: Fields = {
+        **LENET5,
+        "dataset": ["fashion_mnist"],
+        "variant": [*VARIANTS],
+        "differences": {"variant": VARIANTS},
+        "method": ["splash"],
+    }
+    few: Fields = {"variant": FEW_VARIANTS}
+    table = part(paper, smoke={**ON_DIGITS, **few}, quick={**ON_MNIST, **few})
+    return made("unit_ablation", profile, table)
 
 
 def lengths(profile: str) -> Runs:
     """ReLU and SPLASH trained for fewer epochs, so that they can be compared at equal accuracy and
     at equal slope over margin.
     """
-    runs = []
-    for cell in lenet5(profile, PAIR):
-        for epochs in LENGTHS[profile]:
-            runs += cell.runs("unit_lengths", f"{epochs} epochs", epochs=epochs)
-    return runs
+    paper = {
+        **LENET5,
+        "variant": "{epochs} epochs",
+        "epochs": [1, 2, 4],
+        "method": ["splash", "relu"],
+    }
+    one: Fields = {"epochs": 1}
+    table = part(paper, smoke={**ON_DIGITS, **one}, quick={**ON_MNIST, **one})
+    return made("unit_lengths", profile, table)
 
 
 def held(profile: str) -> Runs:
     """ReLU and SPLASH with norms held: every matrix of kernels has norm 1, no unit is steeper than
     1. The layers' own Lipschitz constants, which may differ, are measured by the studies.
     """
-    changes = {**HELD, **SHORTER[profile]}
-    runs = []
-    for cell in lenet5(profile, PAIR):
-        runs += cell.runs("unit_lipschitz", "norms of kernels held", **changes)
-    return runs
+    paper: Fields = {
+        **LENET5,
+        "variant": "norms of kernels held",
+        "method": ["splash", "relu"],
+        "epochs": 5,
+        "norm": False,
+        "logit_scale": 10.0,
+        "bounded": True,
+        "quantiles": True,
+        "learning_rate": 0.01,  # at .1 the loss of neither unit falls
+        "weight_decay": 0.0,  # the norms are held
+    }
+    return made("unit_lipschitz", profile, part(paper, smoke=ON_DIGITS, quick=ON_MNIST))
 
 
 def defended(profile: str) -> Runs:
     """Networks trained on attacked examples."""
-    runs = []
-    for cell in lenet5(profile, DEFENDED):
-        radius = studies.HEADLINE_RADIUS[cell.dataset]
-        changes = {"adversarial_radius": radius, **SHORTER[profile]}
-        runs += cell.runs("unit_defended", "attacked examples", **changes)
-    return runs
+    radii = {name: {"adversarial_radius": r} for name, r in studies.HEADLINE_RADIUS.items()}
+    paper: Fields = {
+        **LENET5,
+        "variant": "attacked examples",
+        "method": ["splash", "relu", "swish"],
+        "epochs": 5,
+        "differences": {"dataset": radii},
+    }
+    return made("unit_defended", profile, part(paper, smoke=ON_DIGITS, quick=ON_MNIST))
 
 
 def tuning(profile: str) -> Runs:
     """Learning rates for every unit on validation examples; no test examples."""
-    runs = []
-    for rate in RATES[profile]:
-        changes = {"learning_rate": rate, "evaluate_test": False}
-        runs += TUNED[profile].runs("unit_tuning", f"rate {rate:g}", **changes)
-    return runs
+    paper: Fields = {
+        **LENET5,
+        "dataset": ["fashion_mnist"],
+        "variant": "rate {learning_rate:g}",
+        "learning_rate": [0.03, 0.1, 0.3],
+        "epochs": 3,
+        "seed": THREE,
+        "limit": 20_000,
+        "validation": 5000,
+        "evaluate_test": False,
+    }
+    few = {**ON_DIGITS, "learning_rate": 0.1, "method": [*PAIR], "validation": 200}
+    return made("unit_tuning", profile, part(paper, smoke=few, quick="smoke"))
+
+
+# The best of `tuning`, where that is not the rate of `accuracy`, .1.
+OWN_RATES = {"splash": 0.3, "sigmoid": 0.3, "swish": 0.3, "srelu": 0.3}
 
 
 def own_rates(profile: str) -> Runs:
     """Those of `accuracy` with LeNet-5 whose unit learns best at another rate, at that rate."""
-    runs = []
-    for cell in lenet5(profile, tuple(OWN_RATES)):
-        for unit, seeds in cell.units.items():
-            of_unit = dataclasses.replace(cell, units={unit: seeds})
-            runs += of_unit.runs("unit_rates", "own rate", learning_rate=OWN_RATES[unit])
-    return runs
+    paper = {**LENET5, "variant": "own rate", "method": [*OWN_RATES], "learning_rate": OWN_RATES}
+    small: Fields = {**ON_DIGITS, "method": ["swish", "splash"]}
+    return made("unit_rates", profile, part(paper, smoke=small, quick=ON_MNIST))
 
 
 # --------------------------------------------------------------------------------- the studies
@@ -268,11 +219,6 @@ AMOUNTS: dict[str, dict[str, Fields]] = {  # factors: how many radii, the headli
         "paper": {"images": 50, "queries": 20_000, "bisections": 8, "factors": 5},
     },
 }
-WORST_ON = {
-    "smoke": ("digits",),
-    "quick": ("mnist",),
-    "paper": ("mnist", "fashion_mnist", "cifar10"),
-}
 
 
 def attacked(profile: str) -> list[Study]:
@@ -292,18 +238,18 @@ def attacked_again(profile: str) -> list[Study]:
     """ReLU and SPLASH in LeNet-5 on more images, with several restarts, at the headline radius
     alone.
     """
-    parents = []
-    for cell in lenet5(profile, PAIR, WORST_ON[profile]):
-        parents += cell.runs("unit_accuracy")
-    return _studies("unit_worst", profile, parents)
+    return _studies("unit_worst", profile, _pairs(profile, (*GREY, "cifar10")))
 
 
 def minimal(profile: str) -> list[Study]:
     """Of ReLU and SPLASH in LeNet-5 of `accuracy`."""
-    parents = []
-    for cell in lenet5(profile, PAIR):
-        parents += cell.runs("unit_accuracy")
-    return _studies("unit_minimal", profile, parents)
+    return _studies("unit_minimal", profile, _pairs(profile, GREY))
+
+
+def _pairs(profile: str, datasets: Sequence[str]) -> Runs:
+    """ReLU and SPLASH in LeNet-5 of `accuracy`."""
+    pairs = [run for run in accuracy(profile) if run.network == "lenet5" and run.method in PAIR]
+    return [run for run in pairs if run.dataset in datasets]
 
 
 def _studies(experiment: str, profile: str, parents: Runs) -> list[Study]:

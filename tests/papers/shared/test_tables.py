@@ -1,7 +1,8 @@
 """Tables of settings: axes, what differs along them, and the rule for small profiles."""
 
 import papers
-from papers.shared.tables import SMALL, grid, part
+from papers.shared.tables import SMALL, grid, part, runs_of
+from papers.splash.training import UnitTraining
 
 
 def test_lists_are_combined_and_tuples_are_values():
@@ -38,6 +39,15 @@ def test_small_profiles_follow_the_rule_but_for_their_exceptions():
     assert table["quick"] == {**paper, **SMALL["quick"]}
     assert "smoke" not in part(paper, smoke=None)
     assert part(paper, quick="smoke")["quick"] == part(paper)["smoke"]
+
+
+def test_runs_have_the_stand_in_of_their_profile_alone():
+    table = part({"dataset": ["mnist"], "epochs": 9, "seed": range(2)}, smoke=None)
+    (run,) = runs_of(UnitTraining, "unit_accuracy", "quick", table, {"paper": {"seed": [7]}})
+    assert (run.dataset, run.epochs, run.seed) == ("mnist", 3, 0)
+    assert run.stand_in == run.with_changes({"dataset": "digits"})
+    assert [r.stand_in for r in runs_of(UnitTraining, "", "paper", table)] == [None, None]
+    assert runs_of(UnitTraining, "unit_accuracy", "smoke", table) == []
 
 
 def test_one_table_shows_every_setting_of_an_experiment():

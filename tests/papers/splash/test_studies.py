@@ -86,7 +86,7 @@ def test_a_weak_attack_is_flagged(records):
     for name in studies.GRADIENT:
         arrays[f"right.{name}"] = np.ones_like(arrays["right.square"])
     arrays["right.square"] = np.arange(IMAGES) >= 1  # Square breaks an image that gradients do not
-    checked = studies.sanity_checks([dataclasses.replace(record, metrics=rows, arrays=arrays)])
+    checked = studies.sanity_checks([dataclasses.replace(record, table=rows, arrays=arrays)])
     failed = checked[~checked["passed"]].set_index("check")["worst"]
     assert failed["what Square breaks gradients break"] == pytest.approx(1 / IMAGES)
     assert "no zero gradients" in failed

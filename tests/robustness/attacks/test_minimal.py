@@ -162,8 +162,8 @@ def test_minimal_attacks_return_an_adversarial_point_or_the_example(small, name)
             "linf",
         ),
         (
-            partial(attacks.carlini_wagner, steps=200),
-            foolbox.attacks.L2CarliniWagnerAttack(steps=200),
+            partial(attacks.carlini_wagner, steps=100),
+            foolbox.attacks.L2CarliniWagnerAttack(steps=100),
             "l2",
         ),
         (
