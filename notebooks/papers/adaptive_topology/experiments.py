@@ -20,10 +20,11 @@ from papers.adaptive_topology import (
     weight_shuffling,
 )
 from papers.shared import inputs, study, trained, tuning
-from papers.shared.methods import NARROW, PARENTS, WIDE, Fields, profiled
+from papers.shared.methods import NARROW, PARENTS, WIDE, Fields, profiled, tabled
 from papers.shared.robust_training import RobustTraining
 from papers.shared.sparse_training import SparseTraining
 from papers.shared.study import Holds, Study, study_of, with_stand_in
+from papers.shared.tables import part
 from papers.shared.training import training
 
 Runs = list[SparseTraining]
@@ -186,6 +187,52 @@ def regularised(run: SparseTraining, setting: Setting, variant: str = "") -> Spa
 def tried_and_chosen(profile: str) -> Runs:
     """What is tried, and what was chosen."""
     return settings_tried(profile) + settings_chosen(profile)
+
+
+def other_seeds(profile: str) -> Runs:
+    """The sparse networks of :func:`settings_chosen` on Fashion-MNIST, with five seeds that chose
+    no settings.
+    """
+    if profile != "paper":
+        usual = networks(profile, ("set", "fixed"), epochs=1)
+        return [run.with_changes({"experiment": "other_seeds"}) for run in usual]
+    runs = []
+    for run in settings_chosen(profile):
+        if run.dataset == "fashion_mnist" and run.method != "dense":
+            runs.append(run.with_changes({"experiment": "other_seeds", "seed": run.seed + 5}))
+    return runs
+
+
+# -------------------------------------------------- a dense network of RigL's working neurons
+
+# Neurons of each hidden layer that work after 150 epochs of RigL, mean of five seeds, rounded.
+WORKING = {"mnist": (267, 193, 603), "fashion_mnist": (257, 179, 451)}
+WORKING_TRIED: Fields = {"learning_rate": [0.03, 0.1, 0.3], "dropout": [0.1, 0.3], "epochs": 20}
+WORKING_CHOSEN: dict[str, Fields] = {}
+
+
+def working_tuning(profile: str) -> Runs:
+    """Every rate and dropout on validation images, for seed 0; no test images."""
+    runs = []
+    for dataset, hidden in WORKING.items():
+        network = {"method": ["dense_working"], "hidden": hidden}
+        scale = {**tuning.VALIDATED, **WORKING_TRIED, "dataset": [dataset]}
+        scale["variant"] = "rate {learning_rate:g}, dropout {dropout:g}"
+        small = {"validation": 200, "learning_rate": [0.1]}
+        table = part({**network, **scale}, smoke=small, quick="smoke")
+        runs += tabled("working_tuning", profile, table)
+    return runs
+
+
+def working_widths(profile: str) -> Runs:
+    """With the settings chosen, for as many epochs as the longest of :func:`shorter`."""
+    epochs = max(SHORTER["paper"])
+    runs = []
+    for dataset, chosen in WORKING_CHOSEN.items():
+        network = {"method": ["dense_working"], "hidden": WORKING[dataset], **chosen}
+        scale = {"dataset": [dataset], "epochs": epochs, "seed": range(5)}
+        runs += tabled("working_widths", profile, part({**network, **scale}))
+    return runs
 
 
 # ------------------------------------------------------------------------------ robust training
@@ -462,6 +509,9 @@ EXPERIMENTS = (
     training("other_dropouts", other_dropouts, keep_nothing),
     training("varied", varied, keep_nothing),
     training("regularisation", tried_and_chosen, keep_nothing),
+    training("other_seeds", other_seeds, keep_nothing),
+    training("working_tuning", working_tuning, keep_nothing),
+    training("working_widths", working_widths, keep_nothing),
     study.measuring(
         "robustness_summary",
         summaries,
