@@ -216,7 +216,7 @@ WORKING_TRIED: tuple[Fields, ...] = (
     {"learning_rate": [0.03, 0.1, 0.3], "dropout": [0.1]},
     {"learning_rate": [0.03, 0.1], "dropout": [0.3]},
 )
-WORKING_CHOSEN: Fields = {"learning_rate": 0.1, "dropout": 0.1}
+WORKING_CHOSEN: Fields = {"learning_rate": 0.3, "dropout": 0.1}
 
 
 def working_tuning(profile: str) -> Runs:
