@@ -15,6 +15,7 @@ import papers
 from lib._boundary import REFERENCE, ROOT
 from lib.report import frames
 from lib.report.intervals import t_interval
+from papers.adaptive_topology import experiments as experiments_of_networks
 from papers.adaptive_topology.experiments import HEADLINE_RADIUS
 from papers.adaptive_topology.studies import ENSEMBLE_IMAGES
 from papers.frontier import experiments
@@ -26,6 +27,7 @@ from tests.notebooks import test_11 as ablation
 from tests.notebooks import test_12 as cnn
 from tests.notebooks import test_13 as rbm
 from tests.notebooks import test_14 as degrees_of_long_training
+from tests.notebooks import test_18 as moving
 from tests.notebooks import test_24 as robust
 from tests.notebooks import test_31 as released
 from tests.notebooks import test_32 as sparse
@@ -214,8 +216,30 @@ def test_finding_2():
             assert differs(gap) == ((dataset, method) not in {(MN, "rigl"), (FM, "set")})
             if (dataset, method) == (FM, "rigl"):
                 assert gap.mean() == pytest.approx(-0.5, abs=0.1)  # half a point
+    beside_dense_of_working_widths(text)
     recipes_of_wider_layers(text)
     assert not text.uncovered()
+
+
+def beside_dense_of_working_widths(text):
+    """Whether RigL is a small dense network in disguise."""
+    widths = experiments_of_networks.WORKING["hidden"]  # test_experiments counts them
+    text.says("it leaves {}, {} and {} of the 1,000 neurons of its hidden layers", *widths)
+    text.says("at work after 150 epochs")
+    ends, links = moving.ends_of_control()
+    text.says("It has {:,.0f} links, nine times", links["dense_working"])
+    assert round(links["dense_working"] / links["rigl"]) == 9
+    text.says("All networks of this table train for 20 epochs")
+    text.says("| after 20 epochs |")
+    rows = {"dense of RigL's working widths": "dense_working"}
+    rows |= {"small dense, equal links": "dense_small", "dense": "dense"}
+    for words, method in rows.items():
+        n = len(ends[method])
+        gap = ends[method] - ends["rigl"][:n]
+        says_difference(text, f"{words} − RigL", FM, gap)
+        assert differs(gap) == (method != "dense")
+    gap = (ends["dense_working"] - ends["rigl"]).mean()
+    text.says("RigL's working widths ends {:.2f} points ahead of RigL", gap)
 
 
 def recipes_of_wider_layers(text):

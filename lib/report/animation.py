@@ -48,17 +48,23 @@ def input_frames(
 
 
 def image_frames(
-    frames: Mapping[str, np.ndarray], title: str, below: str = "", *, signed: bool = False
+    frames: Mapping[str, np.ndarray],
+    title: str,
+    below: str = "",
+    *,
+    signed: bool = False,
+    per_line: int | None = None,
 ) -> Iterator[Figure]:
     """A figure a frame: images side by side, under the name of the frame.
 
     Args:
         frames: {name: (n, height, width) from 0, black, to 1, white}.
         title, below: see :func:`lib.report.layout.head`.
-        signed: see :func:`lib.report.pictures.image_rows`.
+        signed, per_line: see :func:`lib.report.pictures.image_rows`.
     """
+    how = {"signed": signed, "per_line": per_line}
     for name, images in frames.items():
-        fig, _ = pictures.image_rows({name: images}, title, below, signed=signed)
+        fig, _ = pictures.image_rows({name: images}, title, below, **how)
         yield fig
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,28 +16,45 @@ from lib.report.layout import AROUND, WIDTH, panels
 PICTURE = 1.45  # inches
 KEY = "red above 0, blue below"
 STRIP = 1.0  # inches, of a row of images and its name
+ENLARGED = 10  # times, changes that fool
 
 
 def fooling_images(table: pd.DataFrame, title: str, below: str = "") -> Figure:
     """An image and what fools each network, a row a data set; the class seen and the distance stand
-    above.
+    above, and below the change from the first image of the row, enlarged.
 
     Args:
         table: columns dataset, name, seen (class), distance (L2), pixels ((n,) from 0 to 1, of a
             square image); none gives an empty panel that says so.
         title, below: see :func:`lib.report.layout.head`.
     """
-    per_row = int(table.groupby("dataset").size().max()) if len(table) else 1
-    fig, axs = panels(len(table), PICTURE, PICTURE + 0.75, title, below, per_row=per_row)
-    for ax, row in zip(axs, table.to_dict("records"), strict=False):
-        side = int(len(row["pixels"]) ** 0.5)
-        ax.imshow(row["pixels"].reshape(side, side), cmap="gray", vmin=0, vmax=1)
-        ax.set(xticks=[], yticks=[])
-        lines = [row["name"].replace(", ", ",\n"), labels.class_name(row["dataset"], row["seen"])]
-        if row["distance"]:
-            lines.append(f"L2 {row['distance']:.2f}")
-        ax.set_title("\n".join(lines), fontsize="x-small")
+    groups = [rows.to_dict("records") for _, rows in table.groupby("dataset", sort=False)]
+    per_row = max(map(len, groups), default=1)
+    n = 2 * per_row * len(groups)
+    below = " · ".join(filter(None, [below, f"lower rows: the change, {ENLARGED} times, {KEY}"]))
+    fig, axs = panels(n, PICTURE, PICTURE + 0.4, title, below, per_row=per_row)
+    for ax in axs[:n]:
+        ax.set_axis_off()
+    for line, rows in enumerate(groups):
+        first = 2 * per_row * line
+        for i, row in enumerate(rows):
+            side = int(len(row["pixels"]) ** 0.5)
+            ax = axs[first + i]
+            ax.imshow(row["pixels"].reshape(side, side), cmap="gray", vmin=0, vmax=1)
+            ax.set_title(_seen(row), fontsize="x-small")
+            if i > 0:
+                change = ENLARGED * (row["pixels"] - rows[0]["pixels"])
+                ax = axs[first + per_row + i]
+                ax.imshow(change.reshape(side, side), cmap="RdBu_r", vmin=-1, vmax=1)
     return fig
+
+
+def _seen(row: dict[str, Any]) -> str:
+    """A row of :func:`fooling_images` in words: its name, the class seen and the distance."""
+    lines = [row["name"].replace(", ", ",\n"), labels.class_name(row["dataset"], row["seen"])]
+    if row["distance"]:
+        lines.append(f"L2 {row['distance']:.2f}")
+    return "\n".join(lines)
 
 
 def image_rows(
@@ -45,6 +63,7 @@ def image_rows(
     below: str = "",
     *,
     signed: bool = False,
+    per_line: int | None = None,
 ) -> tuple[Figure, pd.DataFrame]:
     """Images side by side, a row a name.
 
@@ -54,9 +73,11 @@ def image_rows(
         title, below: see :func:`lib.report.layout.head`.
         signed: whether values are about 0, which is white; below it they are blue, above it red,
             each row on a scale of its own. The figure says so.
+        per_line: images beside each other, as many lines as that takes; None: all of a row.
     Returns: the figure; columns name, image, row, column, value.
     """
-    height = STRIP + AROUND / max(1, len(rows))
+    lines = [math.ceil(len(images) / (per_line or len(images))) for images in rows.values()]
+    height = STRIP * max(lines, default=1) + AROUND / max(1, len(rows))
     if signed:
         below = " · ".join(filter(None, [below, KEY]))
     fig, axs = panels(len(rows), WIDTH, height, title, below, per_row=1)
@@ -66,7 +87,13 @@ def image_rows(
         if signed:
             top = max(float(np.abs(images).max()), 1e-12)
             colormap, bottom = "RdBu_r", -top
-        ax.imshow(_strip(images), cmap=colormap, vmin=bottom, vmax=top, interpolation="nearest")
+        ax.imshow(
+            _strip(images, per_line or len(images)),
+            cmap=colormap,
+            vmin=bottom,
+            vmax=top,
+            interpolation="nearest",
+        )
         ax.set_title(name, fontsize="small", loc="left")
         ax.set_axis_off()
         ax.set_anchor("W")
@@ -76,13 +103,13 @@ def image_rows(
     return fig, pd.concat(tables, ignore_index=True)
 
 
-def _strip(images: np.ndarray) -> np.ndarray:
+def _strip(images: np.ndarray, per_line: int) -> np.ndarray:
     """(height, width) images beside each other, with a column behind each that is not drawn."""
     from lib.data.vision import make_grid  # two seconds to import, and needed by few pictures
 
     tiles = torch.tensor(images, dtype=torch.float64)[:, None]
     tiles = F.pad(tiles, (0, 1), value=math.nan)
-    return make_grid(tiles, nrow=len(tiles), padding=0)[0].numpy()
+    return make_grid(tiles, nrow=per_line, padding=0)[0].numpy()
 
 
 def _pixels(name: str, images: np.ndarray) -> pd.DataFrame:

@@ -2,10 +2,13 @@
 
 from functools import partial
 
+import numpy as np
 import pandas as pd
 import pytest
 
+import papers
 from lib._boundary import ROOT
+from tests.notebooks.test_11 import interval
 from tests.prose import Prose
 
 # two accuracies that are published with six digits, times 100
@@ -95,6 +98,27 @@ def test_starts_lead_as_in_notebook_60(leads):
     is_same(ours.sort_index(), theirs.sort_index())
 
 
+def ends_of_control():
+    """Percent on Fashion-MNIST after 20 epochs, seeds in order, and links, both by method."""
+    ends, links = {}, {}
+    for name in ("training_length", "working_widths"):
+        for record in papers.STORE.of(name, "paper"):
+            run, last = record.config, record.metrics.iloc[-1]
+            if (run.dataset, run.epochs) == ("fashion_mnist", 20):
+                ends.setdefault(run.method, {})[run.seed] = 100 * last["test_accuracy"]
+                links[run.method] = last["links"]
+    ordered = {method: [of[seed] for seed in sorted(of)] for method, of in ends.items()}
+    return {method: np.array(of) for method, of in ordered.items()}, links
+
+
+def test_the_dense_control_is_drawn_beside_networks_of_as_many_epochs():
+    rows = published("18_do_moving_links_help/disguise")
+    ends, _ = ends_of_control()
+    assert set(rows["method"]) == {"dense_small", "fixed", "rigl", "dense_working", "dense"}
+    for method, of in rows.groupby("method"):
+        assert of.sort_values("seed")["value"].to_numpy() == pytest.approx(ends[method], abs=1e-4)
+
+
 def test_numbers_of_the_text_are_shown(leads):
     text = Prose("18_do_moving_links_help")
     shares = leads.set_index("experiment")["share"]
@@ -103,4 +127,23 @@ def test_numbers_of_the_text_are_shown(leads):
     on_fashion = leads.query("dataset == 'fashion_mnist' and links == 37840 and method == 'set'")
     undecayed = on_fashion.query("experiment == 'without_decay'")["value"].mean()
     text.says("and without weight decay by {:.2f}. So", undecayed)
+    starts = leads.query("experiment == 'cifar10_start' and variant == 'local start'")["value"]
+    words = "From a local start no lead is seen: {:.2f} [{:.2f}, {:.2f}]"
+    text.says(words, *interval(starts.to_numpy()))
+    of_control(text)
     assert not text.uncovered()
+
+
+def of_control(text):
+    """The dense network of RigL's working widths."""
+    ends, links = ends_of_control()
+    assert round(links["dense_working"] / links["rigl"]) == 9
+    text.says("It has nine times as many links")
+    n = len(ends["dense_working"])
+    mean, low, high = interval(ends["dense_working"] - ends["rigl"][:n])
+    assert low > 0
+    text.says("working widths ends {:.2f} points ahead of RigL", mean)
+    small = (ends["rigl"] - ends["dense_small"]).mean()
+    text.says("as many links as RigL ends {:.2f} points behind RigL", small)
+    text.says("The widths are those after 150 epochs, and here all train for 20")
+    text.says("It trained for 20 epochs, on Fashion-MNIST alone")

@@ -29,10 +29,20 @@ def row(name, seen, distance, dataset="mnist"):
 def test_each_picture_says_network_class_and_distance():
     rows = [row("as it is", 7, 0.0), row("SET", 2, 1.234), row("bag", 8, 0.5, "fashion_mnist")]
     fig = pictures.fooling_images(pd.DataFrame(rows), "title")
-    titles = [ax.get_title() for ax in fig.axes if ax.images]
+    titles = [ax.get_title() for ax in fig.axes if ax.get_title()]
     assert titles == ["as it is\n7", "SET\n2\nL2 1.23", "bag\nbag\nL2 0.50"]
     image = fig.axes[0].images[0]
     assert image.get_array().shape == (4, 4) and image.get_clim() == (0, 1)
+
+
+def test_below_what_fools_stands_its_change_ten_times():
+    changed = row("SET", 2, 0.5)
+    changed["pixels"] = changed["pixels"].copy()
+    changed["pixels"][5] += 0.05
+    fig = pictures.fooling_images(pd.DataFrame([row("as it is", 7, 0.0), changed]), "title")
+    below = fig.axes[3].images[0].get_array()
+    assert np.allclose(below, np.eye(16)[5].reshape(4, 4) / 2)
+    assert not fig.axes[2].images  # the image as it is has no change
 
 
 def test_no_pictures_say_not_run():
@@ -59,6 +69,14 @@ def test_images_of_a_row_stand_beside_each_other(rng, n):
     assert strip.shape == (4, 6 * n) and image.get_clim() == (0, 1)
     assert strip.mask[:, 5::6].all() and strip.mask.sum() == 4 * n
     assert np.array_equal(strip.compressed().reshape(4, n, 5).swapaxes(0, 1), images)
+
+
+def test_images_of_a_wall_fill_line_by_line(rng):
+    images = rng.random((6, 4, 5))
+    fig, table = pictures.image_rows({"one": images}, "title", per_line=3)
+    wall = fig.axes[0].images[0].get_array()
+    assert wall.shape == (8, 18) and len(table) == 120
+    assert np.array_equal(wall[4:, 6:11], images[4])
 
 
 def test_signed_images_are_white_at_zero(rng):

@@ -20,10 +20,11 @@ from papers.adaptive_topology import (
     weight_shuffling,
 )
 from papers.shared import inputs, study, trained, tuning
-from papers.shared.methods import NARROW, PARENTS, WIDE, Fields, profiled
+from papers.shared.methods import NARROW, PARENTS, WIDE, Fields, profiled, tabled
 from papers.shared.robust_training import RobustTraining
 from papers.shared.sparse_training import SparseTraining
 from papers.shared.study import Holds, Study, study_of, with_stand_in
+from papers.shared.tables import part
 from papers.shared.training import training
 
 Runs = list[SparseTraining]
@@ -186,6 +187,54 @@ def regularised(run: SparseTraining, setting: Setting, variant: str = "") -> Spa
 def tried_and_chosen(profile: str) -> Runs:
     """What is tried, and what was chosen."""
     return settings_tried(profile) + settings_chosen(profile)
+
+
+def other_seeds(profile: str) -> Runs:
+    """The sparse networks of :func:`settings_chosen` on Fashion-MNIST, with five seeds that chose
+    no settings.
+    """
+    if profile != "paper":
+        usual = networks(profile, ("set", "fixed"), epochs=1)
+        return [run.with_changes({"experiment": "other_seeds"}) for run in usual]
+    runs = []
+    for run in settings_chosen(profile):
+        if run.dataset == "fashion_mnist" and run.method != "dense":
+            runs.append(run.with_changes({"experiment": "other_seeds", "seed": run.seed + 5}))
+    return runs
+
+
+# -------------------------------------------------- a dense network of RigL's working neurons
+
+WORKING: Fields = {
+    "method": ["dense_working"],
+    "dataset": ["fashion_mnist"],
+    # Neurons of each hidden layer that work after 150 epochs of RigL, mean of five seeds, rounded.
+    "hidden": (257, 179, 451),
+    "epochs": SHORTER["paper"][0],
+}
+WORKING_TRIED: tuple[Fields, ...] = (
+    {"learning_rate": [0.03, 0.1, 0.3], "dropout": [0.1]},
+    {"learning_rate": [0.03, 0.1], "dropout": [0.3]},
+)
+WORKING_CHOSEN: Fields = {"learning_rate": 0.3, "dropout": 0.1}
+
+
+def working_tuning(profile: str) -> Runs:
+    """Every setting on validation images, for seed 0; no test images."""
+    scale = {**WORKING, **tuning.VALIDATED, "dataset": WORKING["dataset"]}
+    scale["variant"] = "rate {learning_rate:g}, dropout {dropout:g}"
+    small = {"validation": 200, "learning_rate": [0.1]}
+    tables = [part({**scale, **tried}, smoke=small, quick="smoke") for tried in WORKING_TRIED]
+    return tabled("working_tuning", profile, *tables)
+
+
+def working_widths(profile: str) -> Runs:
+    """With the settings chosen, on all training images, as long as the shortest of
+    :func:`shorter`.
+    """
+    short: Fields = {"epochs": 1}
+    table = part({**WORKING, **WORKING_CHOSEN, "seed": range(5)}, smoke=short, quick=short)
+    return tabled("working_widths", profile, table)
 
 
 # ------------------------------------------------------------------------------ robust training
@@ -462,6 +511,9 @@ EXPERIMENTS = (
     training("other_dropouts", other_dropouts, keep_nothing),
     training("varied", varied, keep_nothing),
     training("regularisation", tried_and_chosen, keep_nothing),
+    training("other_seeds", other_seeds, keep_nothing),
+    training("working_tuning", working_tuning, keep_nothing),
+    training("working_widths", working_widths, keep_nothing),
     study.measuring(
         "robustness_summary",
         summaries,

@@ -11,6 +11,7 @@ LOOKS = {
     "fixed_final": look("fixed, SET's final links", "#8a6d00", (0, (4, 2))),
     "dense": look("dense", "#000000", ":"),
     "dense_small": look("small dense, equal links", "#6a51a3", (0, (1, 1))),
+    "dense_working": look("dense, RigL's working widths", "#b15928", (0, (2, 1))),
     "dense_pruned": look("dense, pruned", "#8c510a", (0, (5, 1))),
     "set_retrained": look("SET's links retrained", "#56b4e9", "-"),
     "set_rewired": look("same, rewired", "#cc78bc", "--"),

@@ -27,6 +27,7 @@ METHODS: dict[str, Fields] = {
     "fixed_final": {"er_epsilon": 14.0},  # of the 20 those that SET keeps at the end
     "dense": {"density": None, "er_epsilon": None},
     "dense_small": {},
+    "dense_working": {},  # dense, of the widths that RigL leaves working
     "set_retrained": {"inherits": "support"},
     "set_rewired": {"inherits": "degrees"},
     "dense_pruned": {"inherits": "largest"},

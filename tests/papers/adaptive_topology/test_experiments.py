@@ -8,6 +8,7 @@ import pytest
 from lib import data
 from papers import EXPERIMENTS, STORE
 from papers.adaptive_topology import experiments
+from papers.shared import trained
 from papers.shared.sparse_training import SparseTraining
 
 
@@ -113,3 +114,34 @@ def test_varied_networks_differ_from_the_usual_in_what_their_variant_says():
 def test_summaries_name_the_headline_radius_first(profile):
     for study in EXPERIMENTS["robustness_summary"].runs(profile):
         assert study.radii[0] == experiments.HEADLINE_RADIUS[study.dataset]
+
+
+def test_dense_control_has_the_mean_width_that_works_after_rigl():
+    counts = []
+    for record in STORE.of("adaptive_topology", "paper"):
+        if (record.config.dataset, record.config.method) == ("fashion_mnist", "rigl"):
+            into, out_of, third = trained.supports_at(record, "final")
+            both = [set(into.row.tolist()) & set(out_of.col.tolist())]
+            both += [set(out_of.row.tolist()) & set(third.col.tolist())]
+            counts.append([*map(len, both), len(set(third.row.tolist()))])
+    assert len(counts) == 5
+    assert tuple(np.round(np.mean(counts, axis=0))) == experiments.WORKING["hidden"]
+
+
+def test_dense_control_has_the_best_of_all_settings_tried():
+    records = STORE.of("working_tuning", "paper")
+    assert len(records) == 5 and not any(record.config.evaluate_test for record in records)
+    best = max(records, key=lambda record: record.metrics["valid_accuracy"].iloc[-1]).config
+    chosen = {"learning_rate": best.learning_rate, "dropout": best.dropout}
+    assert chosen == experiments.WORKING_CHOSEN
+
+
+def test_other_seeds_differ_from_the_networks_chosen_in_the_seed_alone():
+    chosen = {run.name: run for run in experiments.settings_chosen("paper")}
+    runs = experiments.other_seeds("paper")
+    assert {(run.method, run.seed) for run in runs} == {
+        (method, seed) for method in ("set", "rigl", "fixed") for seed in range(5, 10)
+    }
+    for run in runs:
+        changes = {"experiment": "regularisation", "seed": run.seed - 5}
+        assert run.with_changes(changes).name in chosen
