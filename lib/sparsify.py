@@ -257,7 +257,10 @@ def _chosen(
         if any(isinstance(module, SparseLinear) for module in modules.values()):
             why = "others are sparse already" if linear else "its layers are sparse already"
         elif linear:
-            why = f"{', '.join(linear)} stay dense, by the filter or by default"
+            names = ", ".join(linear)
+            why = f"the filter leaves out {names}"
+            if filter is None:
+                why = f"by default {names} stays dense"
         elif in_attention:
             why = "nn.MultiheadAttention reads the weights of its layers itself"
         else:

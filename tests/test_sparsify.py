@@ -268,7 +268,8 @@ def hooked():
         (nn.ReLU, "no layer of the model is an nn.Linear"),
         (lambda: nn.Linear(3, 3), "the model is itself a linear layer"),
         (sparse_already, "to replace: its layers are sparse already"),
-        (lambda: nn.Sequential(nn.Conv2d(1, 2, 3)), "to replace: it has none, and other layers"),
+        (lambda: nn.Sequential(nn.Conv2d(1, 2, 3)), "to replace: by default 0 stays dense"),
+        (lambda: nn.Sequential(nn.Conv1d(1, 2, 3)), "to replace: it has none, and other layers"),
         (lambda: nn.MultiheadAttention(8, 2), "to replace: nn.MultiheadAttention reads the weigh"),
     ],
 )
