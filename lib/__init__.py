@@ -36,7 +36,7 @@ _NAMES = {
     "data": "Split from_arrays from_csv from_folder load",
     "support": "Support erdos_renyi_density local_support make_support random_support",
     "kernels": "on_threads sddmm spmm spmm_transposed use_implementation",
-    "layers": "Dropout SparseLinear Standardise",
+    "layers": "Dropout SparseConv2d SparseLinear Standardise",
     "activations": "AllReLU SReLU Splash",
     "models": "convnet count_links count_parameters mlp",
     "growth": "Site unseen",

@@ -534,8 +534,8 @@ class Collector:
         if not grad_y.isfinite().all():
             self.overflowed.add(name)
             return
-        x = x.detach().reshape(-1, layer.in_features).to(layer.values.dtype)
-        grad_y = grad_y.detach().reshape(-1, layer.out_features).to(x)
+        x, grad_y = layer.as_rows(x.detach().to(layer.values.dtype), grad_y.detach())
+        grad_y = grad_y.to(x)
         if self.scaler is not None:
             grad_y = grad_y / self.scaler.get_scale()
         self.batches[name].append((x, grad_y, self.step))

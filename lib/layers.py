@@ -1,5 +1,5 @@
 """Layers that keep activations feature-major: ``SparseLinear``, its dense twin, dropout,
-standardisation.
+standardisation; and ``SparseConv2d``, of images as torch has them.
 
 Modules see ``(B, n_in)`` as in torch.nn. What a layer returns is the transposed view of contiguous
 ``(n_out, B)`` memory; element-wise operations keep that memory format, so that a stack of these
@@ -15,10 +15,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
+from torch.nn import functional as F
 
 from . import kernels
 from ._boundary import check_seed, check_type, check_whole
 from ._compiled import launch
+from ._compiled.convolution import Geometry, Plan
 from .support import Support, erdos_renyi_density, random_support, support_from_csr
 
 NO_WEIGHT = (
@@ -378,6 +380,23 @@ class SparseLinear(nn.Module):
         dense = dense.index_put((self.support.keys,), self.values)
         return dense.view(self.out_features, self.in_features)
 
+    def dense_module(self) -> nn.Module:
+        """A dense layer of the same function, which has its own weight and the same bias."""
+        return self._with_parameters(
+            nn.Linear(self.in_features, self.out_features, bias=False, device="meta")
+        )
+
+    def _with_parameters(self, dense: nn.Linear | nn.Conv2d) -> nn.Module:
+        dense.weight = nn.Parameter(self.to_dense().detach(), self.values.requires_grad)
+        dense.bias = self.bias
+        return dense.train(self.training)
+
+    def as_rows(self, x: Tensor, grad_y: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs (..., in_features) and gradients at the output as rows (B, in_features) and
+        (B, out_features), whose products are the gradients of all positions.
+        """
+        return x.reshape(-1, self.in_features), grad_y.reshape(-1, self.out_features)
+
     def extra_repr(self) -> str:
         widths = f"in_features={self.in_features}, out_features={self.out_features}"
         links = f"links={self.nnz}, density={self.density:.2%}"
@@ -436,6 +455,233 @@ class SparseLinear(nn.Module):
         if values.shape != self.values.shape:
             self.replace_values_(self.values.new_empty(values.shape))
         self.leave_behind(before)
+
+
+# ------------------------------------------------------------------------------ convolutions
+
+
+class SparseConv2d(SparseLinear):
+    r"""Convolution that stores and computes its links only; a drop-in for ``nn.Conv2d``.
+
+    .. math:: y_{b,o,i,j} = \beta_o + \sum_{k: o_k = o} w_k \, x_{b, c_k, i s + u_k, j t + v_k}
+
+    with x padded, strides s and t, and link k at output channel o, input channel c and place (u, v)
+    of the kernel. Links are positions of an (out_channels, in_channels · height · width of the
+    kernel) matrix, so they are drawn, started, saved and evolved as those of a
+    :class:`SparseLinear`. Its *in_features* are the columns of this matrix.
+
+    float32 on a CPU runs compiled loops, on 16 examples at a time. Anything else, and what torch
+    compiles or transforms, is the dense convolution of :meth:`to_dense`.
+
+    Args:
+        in_channels, out_channels: maps of the input and of the output.
+        kernel_size, stride: one number, or height and width.
+        padding: zeros at each side, one number, or rows and columns; or "same", for stride 1: the
+            output is as large as the input.
+        dilation, groups: 1; others are refused.
+        links: one of density, er_epsilon and support, and bias, generator, draw, start, device,
+            dtype, as in :class:`SparseLinear`.
+    Raises: ValueError for a value out of range, and as :class:`SparseLinear` does.
+
+    Example:
+        >>> layer = SparseConv2d(16, 32, 3, padding=1, density=0.1)
+        >>> layer(torch.rand(128, 16, 8, 8)).shape
+        torch.Size([128, 32, 8, 8])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] | str = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        **links: Any,
+    ) -> None:
+        if _pair("dilation", dilation) != (1, 1) or groups != 1:
+            raise ValueError(
+                f"dilation = {dilation}, groups = {groups}: a sparse convolution has 1 of both, so"
+                " keep this layer an nn.Conv2d"
+            )
+        check_whole("in_channels", in_channels, least=1)
+        check_whole("out_channels", out_channels, least=1)
+        kernel, stride = _pair("kernel_size", kernel_size), _pair("stride", stride)
+        if padding == "same":
+            if stride != (1, 1):
+                raise ValueError(f"padding = 'same' with stride = {stride}: give numbers")
+            (above, left), (below, right) = (
+                [(k - 1) // 2 for k in kernel],
+                [k // 2 for k in kernel],
+            )
+            sides = above, left, below, right
+        else:
+            sides = 2 * _pair("padding", padding, least=0)
+        super().__init__(in_channels * kernel[0] * kernel[1], out_channels, **links)
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.kernel_size, self.stride, self.padding = kernel, stride, padding
+        self.geometry = Geometry(in_channels, out_channels, kernel, stride, sides)
+
+    @classmethod
+    def like(cls, dense: nn.Conv2d, **links: Any) -> "SparseConv2d":
+        """A sparse convolution of the sizes of a dense one, without bias; links as in the class.
+
+        Raises: ValueError if the dense one has groups, a dilation, or a border of other than zeros.
+        """
+        check_type("dense", dense, nn.Conv2d)
+        if dense.padding_mode != "zeros":
+            raise ValueError(
+                f"padding_mode = {dense.padding_mode!r}: a sparse convolution has a border of zeros"
+            )
+        padding = 0 if dense.padding == "valid" else dense.padding
+        sizes = dense.in_channels, dense.out_channels, dense.kernel_size, dense.stride, padding
+        place = {"device": dense.weight.device, "dtype": dense.weight.dtype}
+        layer = cls(*sizes, dense.dilation, dense.groups, bias=False, **place, **links)
+        return layer.train(dense.training)
+
+    @classmethod
+    def from_dense(cls, dense: nn.Conv2d, *, support: Support) -> "SparseConv2d":
+        """A sparse convolution with the weights of a dense one at these links, and its bias; raises
+        ValueError as :meth:`like`.
+        """
+        layer = cls.like(dense, support=support)
+        layer.replace_values_(dense.weight.detach().flatten()[layer.support.keys])
+        layer.bias = dense.bias
+        return layer
+
+    def to_dense(self) -> Tensor:
+        """(out_channels, in_channels, height, width) float, the kernels with their zeros."""
+        return super().to_dense().view(self.out_channels, self.in_channels, *self.kernel_size)
+
+    def dense_module(self) -> nn.Module:
+        """An ``nn.Conv2d`` of the same function, which has its own weight and the same bias."""
+        sizes = self.in_channels, self.out_channels, self.kernel_size, self.stride, self.padding
+        return self._with_parameters(nn.Conv2d(*sizes, bias=False, device="meta"))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, in_channels, height, width) float -> (B, out_channels, height, width) float; one
+        image (in_channels, height, width) likewise.
+
+        Raises ValueError if the shape or the dtype does not fit, or it is no tensor.
+        """
+        x = input
+        kernels.require_tensor(x, "input")
+        self._check_images(x)
+        if launch.is_autocast(x):
+            x = x.to(self.values.dtype)
+        kernels._check_dtype("x", x, "the weights", self.values)
+        images = x if x.ndim == 4 else x[None]
+        is_compiled = launch.runs_compiled(x) and x.dtype == torch.float32 and len(images) > 0
+        convolve = _plain_convolution
+        if is_compiled and not kernels._is_recorded():
+            convolve = _Convolution.apply
+        y = convolve(images, self.values, self.bias, self.support, self.geometry)
+        return y if x.ndim == 4 else y[0]
+
+    def _check_images(self, x: Tensor) -> None:
+        if x.ndim not in (3, 4) or x.shape[-3] != self.in_channels:
+            raise ValueError(
+                f"input has shape {tuple(x.shape)}: give (B, {self.in_channels}, height, width)"
+            )
+        if min(self.geometry.size_of_output(*x.shape[-2:])) < 1:
+            raise ValueError(
+                f"the kernel of {self.kernel_size} is larger than the padded images of"
+                f" {tuple(x.shape[-2:])}: give larger images, or more padding"
+            )
+
+    def as_rows(self, x: Tensor, grad_y: Tensor) -> tuple[Tensor, Tensor]:
+        """A row for each pixel of the output: what its kernels see, and the gradient there."""
+        x, grad_y = (t if t.ndim == 4 else t[None] for t in (x, grad_y))
+        seen = F.unfold(_padded(x, self.geometry), self.kernel_size, stride=self.stride)
+        return seen.mT.flatten(0, 1), grad_y.flatten(2).mT.flatten(0, 1)
+
+    def extra_repr(self) -> str:
+        sizes = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
+        place = f"stride={self.stride}, padding={self.padding!r}"
+        links = f"links={self.nnz}, density={self.density:.2%}"
+        return f"{sizes}, {place}, {links}, bias={self.bias is not None}"
+
+
+def _pair(name: str, value: Any, least: int = 1) -> tuple[int, int]:
+    """A number twice, or two numbers."""
+    pair = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    if len(pair) != 2:
+        raise ValueError(f"{name} = {value}: give a number, or one of height and one of width")
+    for one in pair:
+        check_whole(name, one, least=least)
+    return pair
+
+
+def _padded(x: Tensor, geometry: Geometry) -> Tensor:
+    top, left, bottom, right = geometry.padding
+    return F.pad(x, (left, right, top, bottom))
+
+
+def _plain_convolution(
+    x: Tensor, values: Tensor, bias: Tensor | None, support: Support, geometry: Geometry
+) -> Tensor:
+    """The dense convolution of torch with these links."""
+    dense = values.new_zeros(support.n_out * support.n_in).index_put((support.keys,), values)
+    weight = dense.view(geometry.n_out, geometry.n_in, *geometry.kernel)
+    return F.conv2d(_padded(x, geometry), weight, bias, geometry.stride)
+
+
+PLANS = 8  # sizes of batches whose plans a support keeps
+
+
+def _planned(support: Support, geometry: Geometry, x: Tensor) -> Plan:
+    """The plan of these links for inputs of this shape; other links are another support."""
+    plans = support.__dict__.setdefault("_plans", {})
+    batch, _, height, width = x.shape
+    key = geometry, batch, height, width
+    plan = plans.get(key)
+    if plan is None:
+        if len(plans) >= PLANS:
+            plans.clear()
+        plan = plans[key] = Plan(geometry, support.keys.numpy(), batch, height, width)
+    return plan
+
+
+def _array(x: Tensor) -> Any:
+    """The memory of a tensor, contiguous."""
+    return x.detach().resolve_neg().contiguous().numpy()
+
+
+class _Convolution(torch.autograd.Function):
+    """The compiled passes. The input is kept as torch has it, and packed again backwards."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, values: Tensor, bias: Tensor | None, support: Support,
+        geometry: Geometry,
+    ) -> Tensor:  # fmt: skip
+        ctx.save_for_backward(x, values, bias)
+        ctx.fixed = support, geometry
+        plan = _planned(support, geometry, x)
+        y = x.new_empty(len(x), geometry.n_out, *geometry.size_of_output(*x.shape[2:]))
+        added = values.new_zeros(geometry.n_out) if bias is None else bias
+        n_threads = min(launch.match_threads(), plan.n_tiles)
+        plan.forward(_array(x), _array(values), _array(added), y.numpy(), n_threads)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad_y: Tensor) -> tuple:
+        x, values, bias = ctx.saved_tensors
+        if torch.is_grad_enabled():  # gradients of gradients
+            factors = [one for one in (x, values, bias) if one is not None and one.requires_grad]
+            y = _plain_convolution(x, values, bias, *ctx.fixed)
+            grads = iter(torch.autograd.grad(y, factors, grad_y, create_graph=True))
+            needed = ctx.needs_input_grad[:3]
+            return *[next(grads) if is_needed else None for is_needed in needed], None, None
+        plan = _planned(*ctx.fixed, x)
+        grad_x, grad = x.new_empty(x.shape), torch.empty_like(values)
+        n_threads = min(launch.match_threads(), plan.n_tiles)
+        arrays = [_array(one) for one in (x, values, grad_y)]
+        plan.backward(*arrays, grad_x.numpy(), grad.numpy(), n_threads)
+        # in two sums, of which none is split over threads
+        grad_bias = grad_y.sum((2, 3)).sum(0) if ctx.needs_input_grad[2] else None
+        return grad_x, grad, grad_bias, None, None
 
 
 def initial_values(

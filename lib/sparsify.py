@@ -46,12 +46,11 @@ from .evolution import (
     waits,
 )
 from .growth import Collector, Watch
-from .layers import LINKED, SparseLinear
+from .layers import LINKED, SparseConv2d, SparseLinear
 from .models import evaluating, has_hooks, hooks_of
 from .support import (
     Support,
     draw_free_keys,
-    erdos_renyi_density,
     shared_out,
     support_from_keys,
     whole_numbers,
@@ -59,7 +58,8 @@ from .support import (
 
 STARTS = ("magnitude", "random", "scaled", "new")
 DISTRIBUTIONS = ("uniform", "erdos_renyi")
-DENSE = (nn.Linear, layers.Linear)
+DENSE = (nn.Linear, layers.Linear, nn.Conv2d)
+KINDS = {"linear": nn.Linear, "conv": nn.Conv2d}
 REPLACED = "replaced_by_another"  # attribute of a weight whose layer a model does not hold any more
 WRAPPERS = (
     nn.parallel.DistributedDataParallel,
@@ -80,13 +80,19 @@ def sparsify_(
     density: float | Mapping[str, float] | None = None,
     er_epsilon: float | None = None,
     distribution: str = "uniform",
+    kinds: Sequence[str] = ("linear", "conv"),
     filter: Filter | None = None,
     generator: torch.Generator | None = None,
 ) -> "Sparsified":
-    r"""Replace every ``nn.Linear`` of a model by a :class:`lib.layers.SparseLinear`, in place.
+    r"""Replace every ``nn.Linear`` of a model by a :class:`lib.layers.SparseLinear`, and every
+    ``nn.Conv2d`` by a :class:`lib.layers.SparseConv2d`, in place.
 
     Make the optimiser after this: the layers have new parameters. An optimiser that holds the
     parameters of before is refused when it steps.
+
+    Without a filter the first convolution stays dense, as in the uniform distribution of
+    [Evci2020], Section 3. Convolutions with groups, as depthwise ones, with a dilation, or with a
+    border of other than zeros always do.
 
     A layer that is used at several places stays one layer. The output projection of
     ``nn.MultiheadAttention`` stays dense, and the filter is not asked, as attention reads its
@@ -96,7 +102,7 @@ def sparsify_(
     Source: [Mocanu2018], Eq. (1) for ``er_epsilon``; [Evci2020], Section 3 for ``"erdos_renyi"``.
 
     Args:
-        model: any module that has linear layers; not a linear layer itself.
+        model: any module that has such layers; not such a layer itself.
         start: ``"scaled"``: weights at random positions stay, and those of each neuron are scaled
             until their squares have the sum of before, so that its output keeps the variance that
             the model's own start gave it, for a model that begins; ``"new"``: random positions, and
@@ -108,8 +114,13 @@ def sparsify_(
             ``{"encoder.*": 0.1, "head": 1}``, the first that fits: one of density 1, or that none
             fits, stays dense; or give
         er_epsilon: the SET parameter; a layer has er_epsilon · (n_in + n_out) links, at most all.
+            A convolution has er_epsilon · (channels in + channels out + height + width of the
+            kernel).
         distribution: of the density over the layers. ``"uniform"``: each has it;
-            ``"erdos_renyi"``: links in proportion to n_in + n_out, and as many in all.
+            ``"erdos_renyi"``: links in proportion to n_in + n_out, of convolutions to channels in
+            + channels out + height + width of the kernel (the Erdős–Rényi kernel), and as many in
+            all.
+        kinds: which layers: of ``"linear"`` and ``"conv"``.
         filter: (name, module) -> whether a layer is replaced; None for all.
         generator: source of randomness, on the CPU; default: seeded by a draw from torch's own.
     Returns: names of the layers that were replaced, in the model's order; printed, it is a table of
@@ -134,13 +145,16 @@ def sparsify_(
         filter = _both(filter, lambda name, module: by_name.get(name, 1) < 1)
     elif density is not None:
         check_number("density", density, "(0, 1]")
+    for kind in kinds:
+        check_known("kinds", kind, KINDS)
     if isinstance(model, DENSE):
         raise ValueError(
-            "the model is itself a linear layer: put it into a module, or use layers.SparseLinear"
+            "the model is itself a linear layer or a convolution: put it into a module, or use"
+            " layers.SparseLinear or SparseConv2d"
         )
     generator = layers.given_or_seeded(generator)
-    chosen = _chosen(model, filter)
-    shapes = {name: (linear.in_features, linear.out_features) for name, linear in chosen.items()}
+    chosen = _chosen(model, tuple(KINDS[kind] for kind in kinds), filter)
+    shapes = {name: _sides(module) for name, module in chosen.items()}
     numbers = _numbers_of_links(shapes, by_name or density, er_epsilon, distribution)
     made = {}
     for name, linear in chosen.items():
@@ -202,8 +216,12 @@ class Sparsified(list):
 def _why_dense(module: nn.Module) -> str:
     if isinstance(module, nn.MultiheadAttention):
         return "dense: attention reads the weights of its layers itself"
+    if isinstance(module, nn.Conv2d) and _stays_dense(module):
+        return "dense: a convolution with groups, a dilation or a border of other than zeros"
     if isinstance(module, nn.Linear):
-        return "dense: left out by the filter or the density"
+        return "dense: left out by kinds, the filter or the density"
+    if isinstance(module, nn.Conv2d):
+        return "dense: the first convolution, or left out by kinds, the filter or the density"
     return f"dense: sparsify_ replaces no {type(module).__name__}"
 
 
@@ -214,7 +232,7 @@ def _both(filter: Filter | None, other: Filter) -> Filter:
 def _densities_by_name(
     model: nn.Module, density: Mapping[str, float], distribution: str
 ) -> dict[str, float]:
-    """The density of each linear layer that a name or a pattern fits. Raises ValueError."""
+    """The density of each layer that a name or a pattern fits. Raises ValueError."""
     if distribution != "uniform":
         raise ValueError(f"distribution = {distribution!r} with densities by name: give 'uniform'")
     names = [name for name, module in model.named_modules() if isinstance(module, DENSE)]
@@ -224,7 +242,7 @@ def _densities_by_name(
         fitting = fnmatch.filter(names, pattern)
         if not fitting:
             known = ", ".join(names)
-            raise ValueError(f"{pattern!r} fits the name of no linear layer: there are {known}")
+            raise ValueError(f"{pattern!r} fits the name of no layer: there are {known}")
         for name in fitting:
             found.setdefault(name, number)
     return found
@@ -247,7 +265,8 @@ def _check_changeable(model: Any) -> None:
 
 
 def densify_(model: nn.Module) -> list[str]:
-    """Replace every sparse layer of a model by an ``nn.Linear`` of the same function, in place.
+    """Replace every sparse layer of a model by an ``nn.Linear`` or ``nn.Conv2d`` of the same
+    function, in place.
 
     Returns: names of the layers that were replaced, in the model's order.
     Raises: ValueError if the model is itself such a layer, one has hooks or two share weights.
@@ -271,15 +290,29 @@ def densify_(model: nn.Module) -> list[str]:
                 " torch.nn.utils.prune by prune.remove(layer, 'values')"
             )
         _check_plain_forward(name, module)
-        dense = nn.Linear(module.in_features, module.out_features, bias=False, device="meta")
-        dense.weight = nn.Parameter(module.to_dense().detach(), module.values.requires_grad)
-        dense.bias = module.bias
-        made[id(module)] = dense.train(module.training)
+        made[id(module)] = module.dense_module()
     _replace_everywhere(model, made)
     return list(sparse)
 
 
-def _chosen(model: nn.Module, filter: Filter | None) -> dict[str, nn.Linear]:
+def _sides(module: nn.Linear | nn.Conv2d) -> tuple[int, ...]:
+    """Shape of the weights, whose sum the links of an Erdős–Rényi graph are in proportion to."""
+    if isinstance(module, nn.Conv2d):
+        return module.in_channels, module.out_channels, *module.kernel_size
+    return module.in_features, module.out_features
+
+
+def _stays_dense(module: nn.Linear | nn.Conv2d) -> bool:
+    """True for a convolution that the sparse one cannot be."""
+    if not isinstance(module, nn.Conv2d):
+        return False
+    is_plain = module.groups == 1 and tuple(module.dilation) == (1, 1)
+    return not is_plain or module.padding_mode != "zeros"
+
+
+def _chosen(
+    model: nn.Module, kinds: tuple[type, ...], filter: Filter | None
+) -> dict[str, nn.Linear | nn.Conv2d]:
     """The layers to replace, by name, each once."""
     owners: dict[int, set[int]] = {}  # modules that hold a parameter
     in_attention: set[int] = set()
@@ -292,11 +325,13 @@ def _chosen(model: nn.Module, filter: Filter | None) -> dict[str, nn.Linear]:
     linear = {
         name: module
         for name, module in modules.items()
-        if isinstance(module, nn.Linear) and id(module) not in in_attention
+        if isinstance(module, kinds) and id(module) not in in_attention
     }
+    first = next((name for name, m in linear.items() if isinstance(m, nn.Conv2d)), None)
     chosen = {}
     for name, module in linear.items():
-        if filter is not None and not filter(name, module):
+        is_left = name == first if filter is None else not filter(name, module)
+        if is_left or _stays_dense(module):
             continue
         _check_replaceable(name, module)
         if len(owners[id(module.weight)]) > 1:
@@ -309,22 +344,25 @@ def _chosen(model: nn.Module, filter: Filter | None) -> dict[str, nn.Linear]:
         if any(isinstance(module, SparseLinear) for module in modules.values()):
             why = "others are sparse already" if linear else "its layers are sparse already"
         elif linear:
-            why = f"the filter leaves out {', '.join(linear)}"
+            names = ", ".join(linear)
+            why = f"the filter leaves out {names}"
+            if filter is None:
+                why = f"by default {names} stays dense"
         elif in_attention:
             why = "nn.MultiheadAttention reads the weights of its layers itself"
         else:
             why = "it has none, and other layers stay as they are"
-        raise ValueError(f"no layer of the model is an nn.Linear to replace: {why}")
+        raise ValueError(f"no layer of the model is an nn.Linear or nn.Conv2d to replace: {why}")
     return chosen
 
 
-def _check_replaceable(name: str, module: nn.Linear) -> None:
-    if isinstance(module, nn.LazyLinear):
+def _check_replaceable(name: str, module: nn.Linear | nn.Conv2d) -> None:
+    if isinstance(module, nn.LazyLinear | nn.LazyConv2d):
         raise ValueError(f"layer {name} has no shape yet: call the model on a batch first")
     if type(module) not in DENSE:
         raise ValueError(
             f"layer {name} is a {type(module).__name__}, which may compute something else than"
-            " nn.Linear: leave it out by the filter"
+            " nn.Linear or nn.Conv2d: leave it out by the filter"
         )
     if "weight" not in module._parameters:
         raise ValueError(f"layer {name} has no parameter weight (pruned?): make it permanent first")
@@ -339,15 +377,16 @@ def _check_plain_forward(name: str, module: nn.Module) -> None:
 
 
 def _numbers_of_links(
-    shapes: dict[str, tuple[int, int]],
+    shapes: dict[str, tuple[int, ...]],
     density: float | dict[str, float] | None,
     er_epsilon: float | None,
     distribution: str,
 ) -> dict[str, int]:
     """Links of each layer; their sum is the density of all positions, rounded."""
-    positions = {name: n_in * n_out for name, (n_in, n_out) in shapes.items()}
+    positions = {name: math.prod(shape) for name, shape in shapes.items()}
     if er_epsilon is not None:
-        exact = {n: erdos_renyi_density(*shapes[n], er_epsilon) * positions[n] for n in shapes}
+        check_number("er_epsilon", er_epsilon, "(0, inf)", "a positive one, as 20")
+        exact = {n: min(er_epsilon * sum(shapes[n]), positions[n]) for n in shapes}
     elif isinstance(density, dict):
         exact = {name: density[name] * positions[name] for name in shapes}
     elif distribution == "uniform":
@@ -366,10 +405,10 @@ def _numbers_of_links(
 
 
 def _sparse_twin(
-    linear: nn.Linear, n_links: int, start: str, generator: torch.Generator
+    linear: nn.Linear | nn.Conv2d, n_links: int, start: str, generator: torch.Generator
 ) -> SparseLinear:
     """A sparse layer with some of a dense layer's weights, and its bias."""
-    n_in, n_out = linear.in_features, linear.out_features
+    n_out, n_in = linear.weight.flatten(1).shape
     weights = linear.weight.detach().flatten()
     if start == "magnitude":
         keys = weights.abs().topk(n_links).indices.sort().values.cpu()
@@ -377,15 +416,18 @@ def _sparse_twin(
         none = torch.empty(0, dtype=torch.int64, device="cpu")
         keys = draw_free_keys(n_in * n_out, n_links, generator=generator, occupied=none)
     support: Support = support_from_keys(keys, n_in, n_out)
-    like = {"device": weights.device, "dtype": weights.dtype}
-    layer = SparseLinear(n_in, n_out, support=support, bias=False, generator=generator, **like)
+    if isinstance(linear, nn.Conv2d):
+        layer = SparseConv2d.like(linear, support=support, generator=generator)
+    else:
+        like = {"device": weights.device, "dtype": weights.dtype}
+        layer = SparseLinear(n_in, n_out, support=support, bias=False, generator=generator, **like)
     if start != "new":
         values = weights[keys.to(weights.device)].clone()
         if start == "scaled":
             row, dtype = layer.support.row.long(), torch.promote_types(values.dtype, torch.float32)
             squares = values.to(dtype) ** 2  # in float16 they would underflow
             kept = squares.new_zeros(n_out).index_add(0, row, squares)
-            wanted = linear.weight.detach().to(dtype).square().sum(1)
+            wanted = linear.weight.detach().flatten(1).to(dtype).square().sum(1)
             values *= (wanted / kept.where(kept > 0, 1)).sqrt()[row].to(values.dtype)
         layer.replace_values_(values)
     layer.values.requires_grad_(linear.weight.requires_grad)

@@ -10,7 +10,16 @@ import sys
 import torch
 from torch.nn import functional as F
 
-from lib import Evolution, SparseLinear, compiled_step, evolve_, kernels, mlp, sampling
+from lib import (
+    Evolution,
+    SparseConv2d,
+    SparseLinear,
+    compiled_step,
+    evolve_,
+    kernels,
+    mlp,
+    sampling,
+)
 from lib._compiled.hinges import hinge_sum
 
 DTYPES = ("float32", "float64")
@@ -39,6 +48,14 @@ def compile_for(dtype: torch.dtype) -> None:
     compile_units(layer, dtype)
     if dtype == torch.float32:
         compile_step()
+        compile_convolutions()
+
+
+def compile_convolutions() -> None:
+    """Convolutions of each kind of tile: of 1, 16 and 64 examples, of stride 1 and 2."""
+    for stride, batch, side in ((1, 1, 8), (1, 3, 8), (1, 3, 4), (2, 3, 16), (2, 3, 8)):
+        layer = SparseConv2d(2, 2, 1, stride, density=0.5, dtype=torch.float32)
+        layer(torch.rand(batch, 2, side, side)).sum().backward()
 
 
 @torch.no_grad()

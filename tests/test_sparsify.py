@@ -268,7 +268,8 @@ def hooked():
         (nn.ReLU, "no layer of the model is an nn.Linear"),
         (lambda: nn.Linear(3, 3), "the model is itself a linear layer"),
         (sparse_already, "to replace: its layers are sparse already"),
-        (lambda: nn.Sequential(nn.Conv2d(1, 2, 3)), "to replace: it has none, and other layers"),
+        (lambda: nn.Sequential(nn.Conv2d(1, 2, 3)), "to replace: by default 0 stays dense"),
+        (lambda: nn.Sequential(nn.Conv1d(1, 2, 3)), "to replace: it has none, and other layers"),
         (lambda: nn.MultiheadAttention(8, 2), "to replace: nn.MultiheadAttention reads the weigh"),
     ],
 )
@@ -1170,21 +1171,21 @@ def test_report_says_what_became_sparse_and_what_stayed_dense():
     assert report.density == pytest.approx((90 + 108 + 400 + 50) / (900 + 108 + 400 + 50))
     rows = {line.split()[0]: line for line in str(report).splitlines()}
     assert "10.00%" in rows["encoder.0"] and "dense" not in rows["encoder.0"]
-    assert "sparsify_ replaces no Conv2d" in rows["conv"] and "108" in rows["conv"]
+    assert "dense: the first convolution" in rows["conv"] and "108" in rows["conv"]
     assert "attention reads the weights" in rows["attention"] and "400" in rows["attention"]
-    assert "left out by the filter or the density" in rows["head"]
+    assert "left out by kinds, the filter or the density" in rows["head"]
 
 
 def test_first_name_that_fits_gives_the_density():
     model = Mixed()
-    sparsify_(model, density={"encoder.2": 0.5, "*": 0.1}, start="new")
+    sparsify_(model, density={"encoder.2": 0.5, "[eh]*": 0.1}, start="new")
     assert model.encoder[2].nnz == 150 and model.encoder[0].nnz == 60 and model.head.nnz == 5
 
 
 @pytest.mark.parametrize(
     ("density", "sentence"),
     [
-        ({"encode.*": 0.1}, "'encode..' fits the name of no linear layer: there are encoder.0"),
+        ({"encode.*": 0.1}, "'encode..' fits the name of no layer: there are conv, encoder.0"),
         ({"head": 0.0}, "density of 'head' = 0.0"),
     ],
 )

@@ -1,0 +1,254 @@
+"""SparseConv2d: its function, its links, its state, and what it refuses."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lib import (
+    Evolution,
+    Evolver,
+    SparseConv2d,
+    densify_,
+    evolve_,
+    random_support,
+    sparsify_,
+    use_implementation,
+)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def layer_of(*sizes, density=0.3, dtype=torch.float32, **options):
+    return SparseConv2d(*sizes, density=density, dtype=dtype, generator=generator(), **options)
+
+
+def images(*shape, dtype=torch.float32):
+    return torch.randn(*shape, generator=generator(1), dtype=dtype)
+
+
+SHAPES = [
+    ((3, 5, 3), {"padding": 1}),
+    ((3, 5, 1), {}),
+    ((3, 5, (2, 3)), {"stride": (2, 1), "padding": (0, 2)}),
+    ((3, 5, (4, 3)), {"padding": "same"}),
+]
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even")  # torch's, on its own copy
+@pytest.mark.parametrize("batch", [1, 3, 17])
+@pytest.mark.parametrize(("sizes", "options"), SHAPES)
+def test_values_and_gradients_are_those_of_torch_in_float64(sizes, options, batch):
+    layer = layer_of(*sizes, **options)
+    x = images(batch, 3, 9, 8).requires_grad_()
+    weight = layer.to_dense().detach().double().requires_grad_()
+    bias, x64 = layer.bias.detach().double(), x.detach().double().requires_grad_()
+    desired = F.conv2d(x64, weight, bias, layer.stride, layer.padding)
+    y, grad_y = layer(x), images(*desired.shape, dtype=torch.float64)
+    y.backward(grad_y.float())
+    desired.backward(grad_y)
+    close = {"rtol": 1e-4, "atol": 1e-4, "check_dtype": False}
+    torch.testing.assert_close(y, desired, **close)
+    torch.testing.assert_close(x.grad, x64.grad, **close)
+    grad = weight.grad.flatten()[layer.support.keys]
+    torch.testing.assert_close(layer.values.grad, grad, **close)
+    torch.testing.assert_close(layer.bias.grad, grad_y.sum((0, 2, 3)), **close)
+
+
+def test_gradients_of_gradients_are_those_of_finite_differences():
+    layer = layer_of(2, 3, 3, padding=1, dtype=torch.float64)
+    x = images(2, 2, 4, 4, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradgradcheck(layer, x)
+
+
+def test_compiled_loops_give_the_gradients_of_gradients_of_plain_torch():
+    layer, penalties = layer_of(2, 3, 3), []
+    for implementation in ("numba", "torch"):
+        x = images(2, 2, 6, 6).requires_grad_()
+        with use_implementation(implementation):
+            (grad,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
+            penalties.append(torch.autograd.grad(grad.square().sum(), layer.values)[0])
+    torch.testing.assert_close(*penalties, rtol=1e-4, atol=1e-3)
+
+
+def test_one_image_is_a_batch_of_one():
+    layer, x = layer_of(3, 4, 3), images(3, 8, 8)
+    torch.testing.assert_close(layer(x), layer(x[None])[0], rtol=0, atol=0)
+
+
+def test_no_image_gives_no_output():
+    assert layer_of(3, 4, 3)(images(0, 3, 8, 8)).shape == (0, 4, 6, 6)
+
+
+def test_state_brings_its_links():
+    layer, other = layer_of(3, 4, 3), layer_of(3, 4, 3, density=0.6)
+    other.load_state_dict(layer.state_dict())
+    x = images(2, 3, 8, 8)
+    assert other(x).equal(layer(x)) and other.nnz == layer.nnz
+
+
+def test_copy_computes_the_same():
+    layer, x = layer_of(3, 4, 3), images(2, 3, 8, 8)
+    layer(x)
+    assert copy.deepcopy(layer)(x).equal(layer(x))
+
+
+def test_from_dense_keeps_weights_at_the_links():
+    dense = nn.Conv2d(3, 4, 3, 2, 1)
+    support = random_support(27, 4, 0.5, generator=generator())
+    sparse = SparseConv2d.from_dense(dense, support=support)
+    is_kept = sparse.to_dense() != 0
+    assert sparse.to_dense().equal(dense.weight.detach() * is_kept) and is_kept.sum() == 54
+    assert sparse.bias is dense.bias and sparse.stride == (2, 2)
+
+
+def test_repr_says_the_density():
+    text = repr(SparseConv2d(4, 5, 3, density=0.1))  # 18 of 180
+    assert "4, 5, kernel_size=(3, 3)" in text and "links=18, density=10.00%" in text
+
+
+@pytest.mark.parametrize("grow", ["random", "gradient"])
+def test_evolution_keeps_the_number_of_links(grow):
+    layer = layer_of(3, 4, 3, padding=1)
+    optimiser = torch.optim.SGD(layer.parameters(), lr=0.01, momentum=0.9)
+    model, before = nn.Sequential(layer), layer.support.keys
+    evolver = Evolver(
+        model, optimiser, Evolution(grow=grow), every=2, steps=9, until=None, generator=generator()
+    )
+    for _ in range(4):
+        optimiser.zero_grad()
+        model(images(5, 3, 8, 8)).square().sum().backward()
+        optimiser.step()
+        evolver.step()
+    assert len(layer.support.keys) == len(before) and not layer.support.keys.equal(before)
+    torch.testing.assert_close(
+        layer(images(2, 3, 8, 8)),
+        F.conv2d(images(2, 3, 8, 8), layer.to_dense(), layer.bias, padding=1),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+
+
+def test_gradient_growth_takes_the_positions_of_largest_dense_gradient():
+    layer, x = layer_of(2, 3, 3, padding=1), images(4, 2, 6, 6)
+    dense = layer.to_dense().detach().requires_grad_()
+    grad_y = images(4, 3, 6, 6)
+    F.conv2d(x, dense, padding=1).backward(grad_y)
+    before = layer.support.keys
+    rows, grads = layer.as_rows(x, grad_y)
+    evolve_(
+        layer, Evolution(grow="gradient"), fraction=0.3, generator=generator(),
+        x=rows.t().contiguous(), grad_y=grads.t().contiguous(),
+    )  # fmt: skip
+    keys = layer.support.keys
+    grown = keys[~torch.isin(keys, before)]
+    free = dense.grad.flatten().abs().index_fill(0, before, 0)
+    assert grown.sort().values.equal(free.topk(len(grown)).indices.sort().values)
+
+
+def trained(layer, n_steps, optimiser=None):
+    optimiser = optimiser or torch.optim.SGD(layer.parameters(), lr=0.01, momentum=0.9)
+    for _ in range(n_steps):
+        optimiser.zero_grad()
+        layer(images(40, 3, 8, 8)).square().mean().backward()
+        optimiser.step()
+    return optimiser
+
+
+def test_training_goes_on_from_a_state_to_the_same_bytes():
+    whole, part = layer_of(3, 4, 3), layer_of(3, 4, 3)
+    trained(whole, 4)
+    optimiser = trained(part, 2)
+    resumed = layer_of(3, 4, 3, density=0.5)
+    resumed.load_state_dict(part.state_dict())
+    again = torch.optim.SGD(resumed.parameters(), lr=0.01, momentum=0.9)
+    again.load_state_dict(optimiser.state_dict())
+    trained(resumed, 2, again)
+    assert resumed.values.equal(whole.values) and resumed.bias.equal(whole.bias)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"dilation": 2}, "dilation = 2"),
+        ({"groups": 3}, "groups = 3"),
+        ({"padding": "same", "stride": 2}, "stride"),
+        ({"padding": -1}, "padding"),
+    ],
+)
+def test_bad_options_are_refused(options, text):
+    with pytest.raises(ValueError, match=text):
+        layer_of(3, 6, 3, **options)
+
+
+def test_support_outside_the_kernel_is_refused():
+    support = random_support(3 * 25, 4, 0.1, generator=generator())
+    with pytest.raises(ValueError, match="75 to 4, not 27 to 4"):
+        SparseConv2d(3, 4, 3, support=support)
+
+
+@pytest.mark.parametrize(
+    ("shape", "text"), [((2, 4, 8, 8), r"give \(B, 3"), ((2, 3, 2, 8), "larger than the padded")]
+)
+def test_input_that_does_not_fit_is_refused(shape, text):
+    with pytest.raises(ValueError, match=text):
+        layer_of(3, 4, 3)(images(*shape))
+
+
+# ------------------------------------------------------------------------ sparsify_, densify_
+
+
+def network():
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.Conv2d(8, 8, 3, padding=1, groups=8),
+        nn.Conv2d(8, 16, 3, stride=2, padding=1),
+        nn.Conv2d(16, 8, 1),
+        nn.Flatten(),
+        nn.Linear(8 * 16, 10),
+    ).float()
+
+
+def test_first_convolution_and_depthwise_ones_stay_dense():
+    model = network()
+    assert sparsify_(model, density=0.2, start="scaled", generator=generator()) == ["2", "3", "5"]
+    assert isinstance(model[2], SparseConv2d) and model[2].nnz == 230  # .2 · 16 · 8 · 9 = 230.4
+    assert model(images(2, 3, 8, 8)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(("kinds", "names"), [(("conv",), ["2", "3"]), (("linear",), ["5"])])
+def test_kinds_choose_the_layers(kinds, names):
+    assert sparsify_(network(), density=0.2, start="new", kinds=kinds) == names
+
+
+def test_filter_may_take_the_first_convolution():
+    names = sparsify_(network(), density=0.2, start="magnitude", filter=lambda name, _: name == "0")
+    assert names == ["0"]
+
+
+def test_erdos_renyi_kernel_densities_are_those_worked_by_hand():
+    # sides 8 + 16 + 3 + 3 = 30 and 16 + 8 + 1 + 1 = 26; positions 16 · 8 · 9 = 1152 and 128;
+    # a tenth of 1280 is 128, in the ratio 30 : 26 that is 68.57 and 59.43
+    model = network()
+    sparsify_(model, density=0.1, start="new", distribution="erdos_renyi", kinds=("conv",))
+    assert (model[2].nnz, model[3].nnz) == (69, 59)
+
+
+def test_er_epsilon_of_a_convolution_counts_the_sides_of_its_kernel():
+    model = network()
+    sparsify_(model, er_epsilon=2, start="new", kinds=("conv",))
+    assert (model[2].nnz, model[3].nnz) == (60, 52)
+
+
+@pytest.mark.parametrize("padding", [1, "same"])
+def test_densified_model_computes_the_same(padding):
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 3, padding=padding)).float()
+    sparsify_(model, density=0.3, start="scaled", generator=generator())
+    x = images(2, 3, 8, 8)
+    before = model(x).detach()
+    assert densify_(model) == ["1"] and type(model[1]) is nn.Conv2d
+    torch.testing.assert_close(model(x), before, rtol=1e-4, atol=1e-4)
