@@ -52,10 +52,10 @@ def compile_for(dtype: torch.dtype) -> None:
 
 
 def compile_convolutions() -> None:
-    """Convolutions of each kind of tile: of 1, 16 and 64 examples, of stride 1 and 2."""
-    for stride, batch, side in ((1, 1, 8), (1, 3, 8), (1, 3, 4), (2, 3, 16), (2, 3, 8)):
+    """Convolutions of each kind of tile: of 1 and 16 examples, of stride 1 and 2."""
+    for stride, batch in ((1, 1), (1, 3), (2, 3)):
         layer = SparseConv2d(2, 2, 1, stride, density=0.5, dtype=torch.float32)
-        layer(torch.rand(batch, 2, side, side)).sum().backward()
+        layer(torch.rand(batch, 2, 16, 16)).sum().backward()
 
 
 @torch.no_grad()

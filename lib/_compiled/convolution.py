@@ -539,9 +539,8 @@ class Plan:
     ) -> None:
         n_in, n_out, (kh, kw), (sy, sx), (top, left, bottom, right) = geometry
         out_height, out_width = geometry.size_of_output(height, width)
-        lanes = 16 if out_width >= 8 else 64
         is_flat = batch <= 2 and sy == sx == 1  # one example: lanes are the pixels of all rows
-        self.lanes = 1 if is_flat else lanes
+        self.lanes = 1 if is_flat else 16
         self.batch, self.n_links, self.keys = batch, len(keys), keys
         self.n_tiles = -(-batch // self.lanes)
         x = maps_of(n_in, height, width, top, left, bottom, right)
