@@ -11,6 +11,7 @@ from lib.bench.contenders import DROPOUT
 from lib.sparsify import sparsify_
 from lib.train import compiled_step
 
+OURS = "our network, SReLU and dropout"  # beside them, see lib.bench.contenders
 WAYS = ("fused", "modular", "dense_modules")  # compiled, made sparse by autograd, plain dense
 
 

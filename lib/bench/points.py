@@ -164,7 +164,7 @@ def _paper() -> list[Point]:
         points += [mlp, replace(mlp, measure=peak_memory)]
     for shape in UNIT_SHAPES:
         points.append(Point("units", unit_passes, widths=shape))
-    for name, density in itertools.product(own.MODELS, HEADLINES):
+    for name, density in itertools.product((*own.MODELS, own.OURS), HEADLINES):
         step = Point("own", partial(own_steps, name), density=density, on_one=True)
         points.append(replace(step, rounds=7, names=own.WAYS))
     for n_hidden in (500, 2500):
@@ -200,7 +200,10 @@ def own_steps(name: str, point: Point) -> Samples:
     """Points of training steps of a model of torch's own modules, see :mod:`lib.bench.own`."""
     steps = {}
     for way in point.names:
-        steps[way] = own.OwnStep(name, way, point.widths, point.density, point.batch)
+        if name == own.OURS:
+            steps[way] = contenders.Trainer(way, point.widths, point.batch, **point.links)
+        else:
+            steps[way] = own.OwnStep(name, way, point.widths, point.density, point.batch)
     return {f"own_step: {name}": timing.compare(steps, *point.pace)}
 
 
