@@ -5,7 +5,7 @@ by ``torch.fx`` to modules and functions that follow each other. Nothing is comp
 """
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -69,24 +69,25 @@ class Chain(NamedTuple):
 def find_chain(model: nn.Module) -> Chain:
     """The chain of a model. Raises CannotCompile, naming the first thing that is no part of one."""
     standardise, parts, twins = None, [], []
-    for name, module in _flattened(model, ""):
+    modules = list(_flattened(model, ""))
+    for name, module in modules:
         kind = type(module)
         if kind is layers.Standardise and not parts and standardise is None:
             standardise = module
             continue
         if kind in UNCHANGED:
+            _check_flatten(name, module)
             continue
         if kind in (nn.Dropout, _Drop):
-            twin = layers.Dropout(module.p) if module.p < 1 else None
-            if twin is None:
-                raise CannotCompile(f"{name} has p = 1, and leaves nothing: train by autograd")
-            twins.append((twin, module if kind is nn.Dropout else model))
-            module = twin
+            if module.p >= 1:
+                raise CannotCompile(f"{name} has p = {module.p}, and leaves nothing: use autograd")
+            twins.append((layers.Dropout(module.p), module if kind is nn.Dropout else model))
+            module = twins[-1][0]
         elif kind not in KINDS or kind is layers.Standardise:
             raise CannotCompile(f"{name} is {kind.__name__}, which {NO_STEP}")
         _check_module(name, module)
-        width = parts[-1].width if parts else _first_width(model, standardise)
-        parts.append(_part_of(module, name, width))
+        width = parts[-1].width if parts else _first_width(one for _, one in modules)
+        parts.append(_part_of(module, width))
     if not any(isinstance(part.linear, layers.SparseLinear) for part in parts):
         raise CannotCompile("the model has no SparseLinear: call sparsify_ first")
     parts = _joined(parts)
@@ -102,7 +103,7 @@ def find_chain(model: nn.Module) -> Chain:
 NO_STEP = "a compiled step does not run: train by autograd"
 
 
-def _part_of(module: nn.Module, name: str, width: int) -> Part:
+def _part_of(module: nn.Module, width: int) -> Part:
     """The module alone as a part, behind so many values. Raises CannotCompile."""
     if isinstance(module, LINEAR):
         if width not in (0, module.in_features):
@@ -139,13 +140,13 @@ def _joined(parts: list[Part]) -> list[Part]:
     return joined
 
 
-def _first_width(model: nn.Module, standardise: layers.Standardise | None) -> int:
-    """Number of inputs: that of the first module that tells it; 0 if none does."""
-    for _, module in _flattened(model, ""):
+def _first_width(modules: Iterable[nn.Module]) -> int:
+    """Number of inputs: that of the first module that tells it."""
+    for module in modules:
         if isinstance(module, LINEAR):
             return module.in_features
         if isinstance(module, NORMS):
-            return _part_of(module, "", 0).width
+            return _part_of(module, 0).width
     return 0
 
 
@@ -203,6 +204,7 @@ def _traced(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
         raise CannotCompile(f"{kind} does not return its last value alone: {NO_CHAIN}")
 
 
+ROWS = "give 1 and -1, or train by autograd"
 NO_CHAIN = "a compiled step runs what follows each other; train by autograd"
 OF_SHAPE = ("size", "dim", "numel")
 
@@ -234,9 +236,7 @@ def _activation(make: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
 
 
 def _flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> nn.Module:
-    if start_dim != 1 or end_dim != -1:
-        raise CannotCompile(f"flatten from {start_dim} to {end_dim}: give 1 and -1")
-    return nn.Identity()
+    return nn.Flatten(start_dim, end_dim)
 
 
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
@@ -291,6 +291,12 @@ def _check_module(name: str, module: nn.Module) -> None:
         )
     if isinstance(module, nn.BatchNorm1d) and not module.training:
         raise CannotCompile(f"{name} is in evaluation mode: call model.train(), or use autograd")
+
+
+def _check_flatten(name: str, module: nn.Module) -> None:
+    """Raise CannotCompile for what takes examples together."""
+    if isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) != (1, -1):
+        raise CannotCompile(f"{name} flattens from {module.start_dim} to {module.end_dim}: {ROWS}")
 
 
 def _check_parameters(model: nn.Module, parts: list[Part]) -> None:

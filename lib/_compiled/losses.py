@@ -38,7 +38,10 @@ class Law(NamedTuple):
 
 def law_of(loss: Callable[[Tensor, Tensor], Tensor], n_out: int) -> Law:
     """The law of a loss of torch, of so many outputs. Raises CannotCompile for another one."""
-    module = FUNCTIONS[loss]() if loss in FUNCTIONS else loss
+    module = loss
+    for function, make in FUNCTIONS.items():
+        if loss is function:
+            module = make()
     kind = type(module)
     if kind not in FUNCTIONS.values():
         name = getattr(loss, "__name__", kind.__name__)
@@ -73,7 +76,7 @@ def matched(loss: Callable, outputs: Tensor, targets: Tensor) -> Tensor:
     """The loss of a batch; of outputs (B, 1) and targets (B,), which torch would broadcast to
     (B, B), as numbers of one shape.
     """
-    if loss in FUNCTIONS and loss is not F.cross_entropy or isinstance(loss, ONE_OUTPUT):
+    if loss in (F.mse_loss, F.binary_cross_entropy_with_logits) or isinstance(loss, ONE_OUTPUT):
         if outputs.shape == (*targets.shape, 1):
             outputs = outputs.squeeze(-1)
         targets = targets.to(outputs.dtype)

@@ -539,6 +539,7 @@ class CompiledStep:
         self.law = losses.law_of(self.loss, self.parts[-1].width)
         _check_optimiser(self.model, self.optimiser, self.average)
         self._plan: _Plan | None = None
+        self._was_training = self.model.training  # a forward of one's own may ask for it
         self._children = [(module._modules, [*module._modules.values()]) for module in modules]
         self._own = [module._parameters for module in modules]
         self._n_own = sum(map(len, self._own))
@@ -557,6 +558,8 @@ class CompiledStep:
         microseconds.
         """
         if any([*now.values()] != before for now, before in self._children) or any(self._hooks):
+            return False
+        if self.model.training is not self._was_training:
             return False
         if any(unit.bounded for unit in self._splash):
             return False
@@ -637,6 +640,10 @@ class CompiledStep:
         """For a batch of so many examples. Raises CannotCompile."""
         if not self._is_as_it_was():
             self._take_over()
+        for twin, follows in self.twins:
+            twin.training = follows.training
+            if follows is not self.model:
+                twin.p = follows.p
         if width == 1:
             numba.set_num_threads(1)  # one example is the work of one thread
         else:
@@ -673,7 +680,9 @@ class CompiledStep:
         if x.ndim < 2 or x.shape[1:].numel() != n_in or len(x) == 0:
             raise ValueError(f"x has shape {tuple(x.shape)}: give (N, {n_in}), N at least 1")
         if self._norms and (len(x) if index is None else len(index)) == 1:
-            raise ValueError("a batch has one example, and batch normalisation needs two: give two")
+            raise ValueError(
+                "a batch has one example, and batch normalisation needs two: give larger batches"
+            )
         n_out = 1 if is_of_classes else self.parts[-1].width
         fitting = [(len(x),)] if n_out == 1 else []
         if not is_of_classes:
@@ -878,9 +887,6 @@ class _Plan:
         """Take a step, see :class:`CompiledStep`."""
         self._read_optimiser()
         table = self.table
-        for twin, follows in self.step.twins:
-            twin.training = follows.training
-            twin.p = getattr(follows, "p", twin.p)
         for i, dropout in self.dropouts:
             law = dropout.next_law()
             self.is_dropped[i] = law is not None

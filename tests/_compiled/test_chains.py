@@ -285,6 +285,8 @@ def test_dropout_of_torch_keeps_the_share_that_it_says_and_none_in_evaluation():
     x, y = torch.ones(64, n), torch.zeros(64)
     share = step(x, y) ** 0.5
     assert share == pytest.approx(1, abs=0.01) and share != 1
+    model[0].p = 0.5
+    assert step(x, y) ** 0.5 == pytest.approx(1, abs=0.02)
     model.eval()
     assert step(x, y) == pytest.approx(1, abs=1e-4)
 
@@ -316,6 +318,11 @@ REFUSED = [
     (Written, nn.MSELoss(reduction="sum"), "reduction = 'sum' of the loss: give 'mean'"),
     (lambda: Written().eval(), F.cross_entropy, "norm is in evaluation mode"),
     (lambda: Written().double(), F.cross_entropy, "is torch.float64 on cpu"),
+    (
+        lambda: nn.Sequential(nn.Flatten(0), chain(nn.LayerNorm)),
+        F.cross_entropy,
+        "0 flattens from 0",
+    ),
 ]
 
 
