@@ -204,9 +204,9 @@ def fit(
         settings: how to train.
         seed: of the order of the examples and of the evolution; another one than the network's,
             or the first update may grow links where they just were.
-        loss: takes logits (B, n_classes) and classes (B,), returns their mean loss, a scalar. Of
-            one output, as ``lambda z, y: F.binary_cross_entropy_with_logits(z.squeeze(1),
-            y.float())``.
+        loss: takes logits (B, n_classes) and classes (B,), returns their mean loss, a scalar. With
+            one output, ``nn.BCEWithLogitsLoss()`` learns the classes 0 and 1, and
+            ``nn.MSELoss()`` a regression; targets are (N,).
         objective: (model, inputs (B, features...), classes (B,), generator) -> the scalar that a
             step lowers, where that is not the loss of the model's logits, see
             :mod:`lib.robustness.defences`. One that is the cross-entropy at other inputs has a
@@ -354,6 +354,8 @@ class _Training:
             warnings.warn(f"fit goes by autograd, which is slower: {error}", stacklevel=3)
             return
         if perturbs and not step.finds_gradients_at_inputs:
+            what = "gradients at inputs need a linear layer first and no BatchNorm1d"
+            warnings.warn(f"fit goes by autograd, which is slower: {what}", stacklevel=3)
             return
         if not losses.is_of_classes(step.law):
             y = y.float().contiguous()

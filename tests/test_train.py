@@ -1511,3 +1511,17 @@ def test_fit_learns_a_regression_whose_accuracy_is_not_a_number():
     history = fit(net, split, Settings(30, 32, 0.05), seed=0, loss=F.mse_loss)
     assert history.metrics[-1]["train_loss"] < 0.1 < 0.5 < history.metrics[0]["train_loss"]
     assert math.isnan(history.final["test_accuracy"])
+
+
+@pytest.mark.filterwarnings("ignore:fit goes by autograd")
+@pytest.mark.parametrize("loss", [nn.L1Loss(), F.smooth_l1_loss])
+def test_one_output_meets_one_target_whatever_loss_of_numbers_it_has(loss):
+    """Of zeros learned from zeros it is 0; of all pairs of examples it would not be."""
+    net, split = one_output(), table_split()
+    targets = net.eval()(split.x_train).detach().squeeze(1)
+    split = dataclasses.replace(split, y_train=targets, y_test=targets[:100])
+    for module in net:
+        if isinstance(module, nn.BatchNorm1d):
+            module.momentum = 0.0
+    assert loss(net(split.x_train).squeeze(1), targets) == 0
+    assert train._loss_of(train._mean_loss(loss), net, split.x_train, targets, None) == 0

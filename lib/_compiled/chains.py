@@ -5,7 +5,7 @@ by ``torch.fx`` to modules and functions that follow each other. Nothing is comp
 """
 
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -57,19 +57,25 @@ class Chain(NamedTuple):
         standardise: before the first part, or None.
         parts: its layers.
         modules: all modules that were looked at, containers too.
-        twins: dropouts of our own in place of torch's, each with the module whose mode it follows.
+        twins: dropouts of our own in place of ``nn.Dropout``, each with the module that it follows.
+        switches: of each class of the user's own, its attributes, and those of them that a forward
+            may have asked when it was traced.
     """
 
     standardise: layers.Standardise | None
     parts: list[Part]
     modules: list[nn.Module]
     twins: list[tuple[layers.Dropout, nn.Module]]
+    switches: list[tuple[dict[str, Any], dict[str, Any]]]
 
 
 def find_chain(model: nn.Module) -> Chain:
     """The chain of a model. Raises CannotCompile, naming the first thing that is no part of one."""
     standardise, parts, twins = None, [], []
     modules = list(_flattened(model, ""))
+    norms = [id(module) for _, module in modules if isinstance(module, nn.BatchNorm1d)]
+    if len(set(norms)) < len(norms):
+        raise CannotCompile("a BatchNorm1d is used twice: make two, or train by autograd")
     for name, module in modules:
         kind = type(module)
         if kind is layers.Standardise and not parts and standardise is None:
@@ -81,12 +87,14 @@ def find_chain(model: nn.Module) -> Chain:
         if kind in (nn.Dropout, _Drop):
             if module.p >= 1:
                 raise CannotCompile(f"{name} has p = {module.p}, and leaves nothing: use autograd")
-            twins.append((layers.Dropout(module.p), module if kind is nn.Dropout else model))
-            module = twins[-1][0]
+            twin = layers.Dropout(module.p)
+            if kind is nn.Dropout:
+                twins.append((twin, module))
+            module = twin
         elif kind not in KINDS or kind is layers.Standardise:
             raise CannotCompile(f"{name} is {kind.__name__}, which {NO_STEP}")
         _check_module(name, module)
-        width = parts[-1].width if parts else _first_width(one for _, one in modules)
+        width = parts[-1].width if parts else _first_width(modules)
         parts.append(_part_of(module, width))
     if not any(isinstance(part.linear, layers.SparseLinear) for part in parts):
         raise CannotCompile("the model has no SparseLinear: call sparsify_ first")
@@ -94,13 +102,23 @@ def find_chain(model: nn.Module) -> Chain:
     last = parts[-1]
     if last.unit is not None or last.dropout is not None:
         raise CannotCompile("the last module is no linear layer: end with the layer of the outputs")
-    chain = Chain(standardise, parts, list(model.modules()), twins)
+    everything = list(model.modules())
+    own = [vars(m) for m in everything if not type(m).__module__.startswith(("torch.", PACKAGE))]
+    switches = [(attributes, simple_ones(attributes)) for attributes in own]
+    chain = Chain(standardise, parts, everything, twins, switches)
     _check_parameters(model, parts)
     _check_constants(standardise, parts)
     return chain
 
 
 NO_STEP = "a compiled step does not run: train by autograd"
+PACKAGE = __name__.partition(".")[0] + "."
+
+
+def simple_ones(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Those that a forward may branch on: numbers, texts and None."""
+    kinds = (bool, int, float, str, type(None))
+    return {name: value for name, value in attributes.items() if type(value) in kinds}
 
 
 def _part_of(module: nn.Module, width: int) -> Part:
@@ -115,7 +133,7 @@ def _part_of(module: nn.Module, width: int) -> Part:
     if isinstance(module, activations.SReLU):
         expected = module.pieces.shape[1]
     elif isinstance(module, nn.LayerNorm):
-        expected = module.normalized_shape[-1] if len(module.normalized_shape) == 1 else 0
+        (expected,) = module.normalized_shape
     elif isinstance(module, nn.BatchNorm1d):
         expected = module.num_features
     if width not in (0, expected):
@@ -140,12 +158,13 @@ def _joined(parts: list[Part]) -> list[Part]:
     return joined
 
 
-def _first_width(modules: Iterable[nn.Module]) -> int:
+def _first_width(modules: Sequence[tuple[str, nn.Module]]) -> int:
     """Number of inputs: that of the first module that tells it."""
-    for module in modules:
+    for name, module in modules:
         if isinstance(module, LINEAR):
             return module.in_features
         if isinstance(module, NORMS):
+            _check_module(name, module)
             return _part_of(module, 0).width
     return 0
 
@@ -158,11 +177,11 @@ def _flattened(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
     if type(module) in KINDS and name:
         yield name, module
         return
-    _check_no_hooks(name or "the model", module)
+    _check_plain(name or "the model", module)
     if type(module).forward in (nn.Sequential.forward, MLP.forward):
         for key, child in module._modules.items():  # one that is there twice included
             yield from _flattened(child, f"{name}.{key}".removeprefix("."))
-    elif type(module).__module__.startswith("torch.nn."):
+    elif type(module).__module__.startswith(("torch.nn.", PACKAGE)):
         raise CannotCompile(f"{name or 'the model'} is {type(module).__name__}, which {NO_STEP}")
     else:
         yield from _traced(module, name)
@@ -178,6 +197,8 @@ class _Tracer(fx.Tracer):
 def _traced(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
     """The modules of a class of the user's own, as its forward calls them."""
     kind = type(module).__name__
+    for inner_name, inner in module.named_modules(prefix=name):
+        _check_plain(inner_name or "the model", inner)
     try:
         nodes = list(_Tracer().trace(module).nodes)
     except Exception as error:  # whatever the user's code raises on stand-ins for tensors
@@ -190,10 +211,9 @@ def _traced(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
         if node.op in ("placeholder", "output", "get_attr") or _is_of_shape(node):
             continue
         where = f"{node.target if isinstance(node.target, str) else node.target.__name__}"
-        if not node.args or node.args[0] is not now:
-            raise CannotCompile(f"{where} in {kind} takes another value than the one before it")
-        if any(user.args[0] is not node and not _is_of_shape(user) for user in node.users):
-            raise CannotCompile(f"{where} in {kind} is used twice: {NO_CHAIN}")
+        values = [one for one in node.all_input_nodes if not _is_of_shape(one)]
+        if values != [now]:
+            raise CannotCompile(f"{where} in {kind} does not take the value before it alone: {ONE}")
         now = node
         if node.op == "call_module":
             inner = module.get_submodule(node.target)
@@ -201,11 +221,11 @@ def _traced(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
         else:
             yield where, _module_of(node, kind)
     if nodes[-1].args[0] is not now:
-        raise CannotCompile(f"{kind} does not return its last value alone: {NO_CHAIN}")
+        raise CannotCompile(f"{kind} does not return its last value alone: {ONE}")
 
 
 ROWS = "give 1 and -1, or train by autograd"
-NO_CHAIN = "a compiled step runs what follows each other; train by autograd"
+ONE = "a compiled step runs one module after the other; train by autograd"
 OF_SHAPE = ("size", "dim", "numel")
 
 
@@ -227,8 +247,8 @@ class _Drop(NamedTuple):
 
 
 def _dropout(x: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
-    """A call of ``F.dropout``. It follows the mode of the whole model."""
-    return _Drop(p)
+    """A call of ``F.dropout``; a forward is traced anew when the mode of the model changes."""
+    return _Drop(p) if training else nn.Identity()
 
 
 def _activation(make: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
@@ -277,14 +297,19 @@ def is_hooked(module: nn.Module) -> bool:
     return any(not isinstance(hook, Watch) for hook in hooks)
 
 
-def _check_no_hooks(name: str, module: nn.Module) -> None:
+def _check_plain(name: str, module: nn.Module) -> None:
+    """Raise CannotCompile for hooks, or a forward that was put in place of the class's."""
     if is_hooked(module):
         raise CannotCompile(f"{name} has hooks: remove them, or train by autograd")
+    if "forward" in vars(module):
+        raise CannotCompile(f"{name} has a forward of its own: remove it, or train by autograd")
 
 
 def _check_module(name: str, module: nn.Module) -> None:
     """Raise CannotCompile for options of a module that the passes do not know."""
-    _check_no_hooks(name, module)
+    _check_plain(name, module)
+    if isinstance(module, nn.LayerNorm) and len(module.normalized_shape) != 1:
+        raise CannotCompile(f"{name} normalises over {module.normalized_shape}: train by autograd")
     if isinstance(module, activations.Splash) and module.bounded:
         raise CannotCompile(
             f"{name} is a bounded Splash, which divides its coefficients: train by autograd"

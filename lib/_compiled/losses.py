@@ -14,7 +14,23 @@ from .loops import formula, serial
 from .passes import exponential
 
 PLAIN, WEIGHTED, BINARY, SQUARED = 0, 1, 2, 3
-ONE_OUTPUT = (nn.BCEWithLogitsLoss, nn.MSELoss)  # losses that may be of one number an example
+# losses of numbers, of which a model may have one an example
+OF_NUMBERS = (
+    nn.BCEWithLogitsLoss,
+    nn.BCELoss,
+    nn.MSELoss,
+    nn.L1Loss,
+    nn.SmoothL1Loss,
+    nn.HuberLoss,
+)
+OF_NUMBERS_TOO = (
+    F.binary_cross_entropy_with_logits,
+    F.binary_cross_entropy,
+    F.mse_loss,
+    F.l1_loss,
+    F.smooth_l1_loss,
+    F.huber_loss,
+)
 FUNCTIONS = {
     F.cross_entropy: nn.CrossEntropyLoss,
     F.binary_cross_entropy_with_logits: nn.BCEWithLogitsLoss,
@@ -38,6 +54,8 @@ class Law(NamedTuple):
 
 def law_of(loss: Callable[[Tensor, Tensor], Tensor], n_out: int) -> Law:
     """The law of a loss of torch, of so many outputs. Raises CannotCompile for another one."""
+    if isinstance(loss, type):
+        raise CannotCompile(f"the loss is a class: give one that is made, as {loss.__name__}()")
     module = loss
     for function, make in FUNCTIONS.items():
         if loss is function:
@@ -64,7 +82,22 @@ def law_of(loss: Callable[[Tensor, Tensor], Tensor], n_out: int) -> Law:
         weights = getattr(module, "pos_weight", None)
     if weights is None:
         weights = torch.ones(n_out)
+    weights = weights.detach()
+    if weights.ndim > 1 or weights.numel() not in (1, n_out):
+        raise CannotCompile(
+            f"the loss has weights of shape {tuple(weights.shape)}: give ({n_out},)"
+        )
     return Law(number, smoothing, weights.expand(n_out).float().contiguous().numpy())
+
+
+def options_of(loss: Callable) -> list:
+    """What a loss may change between steps, for comparison."""
+    if not isinstance(loss, nn.Module):
+        return []
+    tensors = [getattr(loss, name, None) for name in ("weight", "pos_weight")]
+    versions = [(id(one), one._version) for one in tensors if one is not None]
+    names = ("reduction", "label_smoothing", "ignore_index")
+    return [*versions, *[getattr(loss, name, None) for name in names]]
 
 
 def is_of_classes(law: Law) -> bool:
@@ -76,7 +109,7 @@ def matched(loss: Callable, outputs: Tensor, targets: Tensor) -> Tensor:
     """The loss of a batch; of outputs (B, 1) and targets (B,), which torch would broadcast to
     (B, B), as numbers of one shape.
     """
-    if loss in (F.mse_loss, F.binary_cross_entropy_with_logits) or isinstance(loss, ONE_OUTPUT):
+    if isinstance(loss, OF_NUMBERS) or any(loss is one for one in OF_NUMBERS_TOO):
         if outputs.shape == (*targets.shape, 1):
             outputs = outputs.squeeze(-1)
         targets = targets.to(outputs.dtype)

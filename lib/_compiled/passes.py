@@ -401,6 +401,7 @@ def forward_norm(layer, memory, bits, begin, width, tile):
             square = rows.fma(d, d, square)
         variance = rows.mul(square, rows.number(1 / n_out, tile))
         deviation = rows.root(rows.add(variance, rows.number(layer.constant, tile)))
+        deviation = rows.most(deviation, rows.number(1e-30, tile))  # of lanes without an example
         inverse = rows.div(rows.filled(1, tile), deviation)
         rows.store(memory, (layer.z + n_out) * n, inverse)
     for r in range(n_out):

@@ -362,13 +362,14 @@ def train_step(
     loss = 0.0
     for t in range(n_tiles):
         loss += tile_losses[t]
+    loss /= whole
     if not np.isfinite(loss):
-        return loss / whole
+        return loss
     finish_pieces(parameters, sums[0], tile)
     scale = scale_of(parameters, sums[0], most, tile)
     for c in numba.prange(n_chunks):
         update_chunk(parameters, np.int64(c), n_chunks, sums[0], scale, averaging, tile)
-    return loss / whole
+    return loss
 
 
 # ------------------------------------------------------------------ with batch normalisation
@@ -484,14 +485,15 @@ def normalised_step(
     loss = 0.0
     for t in range(n_tiles):
         loss += tile_losses[t]
+    loss /= whole
     if not np.isfinite(loss):
-        return loss / whole
+        return loss
     passes.add_up(sums, n_tiles, n_chunks)
     finish_pieces(parameters, sums[0], tile)
     scale = scale_of(parameters, sums[0], most, tile)
     for c in numba.prange(n_chunks):
         update_chunk(parameters, np.int64(c), n_chunks, sums[0], scale, averaging, tile)
-    return loss / whole
+    return loss
 
 
 def is_compiled() -> bool:
@@ -535,11 +537,12 @@ class CompiledStep:
     def _take_over(self) -> None:
         """Look at the model and the optimiser as they are. Raises CannotCompile."""
         chain = chains.find_chain(self.model)
-        self.standardise, self.parts, modules, self.twins = chain
+        self.standardise, self.parts, modules, self.twins, self._switches = chain
         self.law = losses.law_of(self.loss, self.parts[-1].width)
         _check_optimiser(self.model, self.optimiser, self.average)
         self._plan: _Plan | None = None
-        self._was_training = self.model.training  # a forward of one's own may ask for it
+        self._modes = [(module, module.training) for module in modules]  # a forward may ask
+        self._of_loss = losses.options_of(self.loss)
         self._children = [(module._modules, [*module._modules.values()]) for module in modules]
         self._own = [module._parameters for module in modules]
         self._n_own = sum(map(len, self._own))
@@ -559,7 +562,11 @@ class CompiledStep:
         """
         if any([*now.values()] != before for now, before in self._children) or any(self._hooks):
             return False
-        if self.model.training is not self._was_training:
+        if any(module.training is not before for module, before in self._modes):
+            return False
+        if losses.options_of(self.loss) != self._of_loss:
+            return False
+        if any(chains.simple_ones(now) != before for now, before in self._switches):
             return False
         if any(unit.bounded for unit in self._splash):
             return False
@@ -641,9 +648,7 @@ class CompiledStep:
         if not self._is_as_it_was():
             self._take_over()
         for twin, follows in self.twins:
-            twin.training = follows.training
-            if follows is not self.model:
-                twin.p = follows.p
+            twin.training, twin.p = follows.training, follows.p
         if width == 1:
             numba.set_num_threads(1)  # one example is the work of one thread
         else:
@@ -716,7 +721,10 @@ def _check_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer, average
         raise CannotCompile("some weights began to learn later than others: train by autograd")
     own = {id(p) for p in model.parameters()}
     if own != held_by(optimiser):
-        raise CannotCompile("the optimiser has not just the parameters of the model")
+        raise CannotCompile(
+            "the optimiser has not just the parameters of the model: make it of all of them, after"
+            " sparsify_"
+        )
     for group in optimiser.param_groups:
         for option in OPTIONS:
             if group.get(option):
@@ -948,7 +956,7 @@ class _Plan:
         return input_gradient(
             table,
             x.detach().numpy().reshape(-1),
-            y.numpy().reshape(-1),
+            y.detach().numpy().reshape(-1),
             layout.counted(max(self.width, table["n_out"][0])),
             self.standard,
             self.memory,
@@ -1029,12 +1037,13 @@ class _Plan:
 
     def _write_steps(self) -> None:
         """The steps that Adam has made with the coming one, and their corrections."""
-        for row, state in zip(self.parameter_rows, self.states, strict=True):
-            row["n_steps"] = t = int(state["step"]) + 1
+        steps = [int(state["step"]) + 1 for state in self.states]
+        for row, t in zip(self.parameter_rows, steps, strict=True):
             betas = row["factor"], row["beta"]
             known = self.corrections.get(betas)
-            if known is None or known.shape[1] <= t:
-                known = self.corrections[betas] = _corrections(*betas, 2 * t + 64)
+            if known is None or known.shape[1] <= max(steps):
+                known = self.corrections[betas] = _corrections(*betas, 2 * max(steps) + 64)
+            row["n_steps"] = t
             row["corrections"], row["n_corrections"] = known.ctypes.data, known.shape[1]
 
     def _averaging(self) -> float:

@@ -291,6 +291,26 @@ def test_dropout_of_torch_keeps_the_share_that_it_says_and_none_in_evaluation():
     assert step(x, y) == pytest.approx(1, abs=1e-4)
 
 
+class Switched(Written):
+    def __init__(self):
+        super().__init__()
+        self.is_squashed = False
+
+    def forward(self, x):
+        x = F.dropout(self.first(x), 0.9, training=False)
+        return self.last(torch.tanh(x) if self.is_squashed else x)
+
+
+def test_a_forward_is_traced_anew_when_what_it_asks_has_changed():
+    model, (x, y) = Switched(), examples(20)
+    for name in ("norm", "rest"):
+        delattr(model, name)
+    step = compiled_step(model, torch.optim.SGD(model.parameters(), lr=0.0))
+    for is_squashed in (False, True, False):
+        model.is_squashed = is_squashed
+        assert step(x, y) == pytest.approx(F.cross_entropy(model(x), y).item(), rel=1e-5)
+
+
 # what is refused
 
 
@@ -311,7 +331,8 @@ class Branched(Written):
 
 
 REFUSED = [
-    (Summed, F.cross_entropy, "tanh in Summed is used twice|rest.0 in Summed is used twice"),
+    (Summed, F.cross_entropy, "add in Summed does not take the value before it alone"),
+    (Written, nn.MSELoss, "the loss is a class: give one that is made, as MSELoss()"),
     (Scaled, F.cross_entropy, "Scaled calls softmax, which a compiled step does not run"),
     (Branched, F.cross_entropy, "torch.fx cannot trace Branched"),
     (Written, F.l1_loss, "the loss l1_loss is none that a compiled step knows"),
