@@ -193,7 +193,7 @@ def two_layers(parts, generator):
 
 def formula(x, layer):
     """One layer by its definition: dense product, SReLU as printed, the hash as published."""
-    support, values, bias, srelu, law, is_relu, splash, hinges = layer
+    support, values, bias, srelu, law, is_relu, splash, hinges, _ = layer
     y = x if support is None else x @ dense(support, values).t()
     y = y if bias is None else y + bias
     y = y if srelu is None else printed_srelu(y, *srelu)

@@ -274,7 +274,7 @@ def test_claims_without_readings_say_so(capsys):
 
 def test_bench_writes_its_rows(capsys, small, monkeypatch):
     row = {"measure": "spmm", "contender": "dense", "median_ms": 1.5}
-    monkeypatch.setattr(bench, "measure", lambda: pd.DataFrame([row]))
+    monkeypatch.setattr(bench, "measure", lambda sweep: pd.DataFrame([row]))
     before = torch.get_num_threads()
     run(capsys, "bench", "--json", "-")
     assert torch.get_num_threads() == before
@@ -368,7 +368,7 @@ def test_interruption_is_one_sentence(capsys, monkeypatch):
         ("run set_mlp --set variant=3", "unknown variant 3: known are tuned, published"),
         ("run tiny --seeds 0", "seeds = 0 is out of range"),
         ("run tiny --jobs 0", "jobs = 0 is out of range"),
-        ("figures --only 99", "unknown notebook '99': known are 00_overview"),
+        ("figures --only 99", "unknown notebook '99': known are quickstart"),
         ("figures 10_set_mpl", "did you mean '10_set_mlp'"),
         ("figures --profile qick", "did you mean 'quick'"),
         ("claims --profile big", "unknown profile 'big': known are smoke, quick, paper"),

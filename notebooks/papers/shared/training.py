@@ -5,6 +5,7 @@ Data, settings, checkpoints, what a record holds and how it is trained again sta
 """
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -151,18 +152,20 @@ def _made(run: Training, workspace: Workspace, stop_after: int | None = None) ->
     facts = run.facts(split, model)
     watch = run.watch(split)
     at_start = {} if watch is None else watch(model)
-    history = train.fit(
-        model,
-        split,
-        run.settings(),
-        **run.objectives(),
-        seed=run.seed,
-        evaluate_test=run.evaluate_test,
-        checkpoint=workspace.checkpoint(run.device()),
-        stop_after=stop_after,
-        on_epoch=lambda history: workspace.progress(len(history.metrics)),
-        measure=watch,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "fit goes by autograd")  # as convolutional networks do
+        history = train.fit(
+            model,
+            split,
+            run.settings(),
+            **run.objectives(),
+            seed=run.seed,
+            evaluate_test=run.evaluate_test,
+            checkpoint=workspace.checkpoint(run.device()),
+            stop_after=stop_after,
+            on_epoch=lambda history: workspace.progress(len(history.metrics)),
+            measure=watch,
+        )
     tensors = trained.named_degrees(history.degrees) | trained.named_links(history.links)
     tensors |= {trained.STATE + name: tensor for name, tensor in model.state_dict().items()}
     for name, tensor in (history.best_state or {}).items():

@@ -87,7 +87,7 @@ def test_lost_epochs_are_named(store):
     path = store.run(BASE).path
     rewrite(path, BASE.name, table=lambda text: "".join(text.splitlines(keepends=True)[:-2]))
     with pytest.raises(ValueError, match=r"cannot be read \(its table holds 4 of 6 epochs\)"):
-        store.stored(BASE)
+        len(store.stored(BASE).metrics)
 
 
 @pytest.mark.ci
