@@ -66,6 +66,7 @@ def test_replay_gives_the_first_epochs(store, tmp_path):
         np.testing.assert_array_equal(array, stored)
 
 
+@pytest.mark.filterwarnings("ignore:fit goes by autograd")
 def test_watching_changes_nothing(tmp_path):
     split = SMALL.split()
     losses = []
