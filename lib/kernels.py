@@ -99,9 +99,9 @@ def spmm(support: Support, values: Tensor, x: Tensor, bias: Tensor | None = None
     """
     _check_layer(support, values, bias)
     _check_columns("x", x, support.n_in)
-    _check_dtype("x", x, "the weights", values)
+    check_dtype("x", x, "the weights", values)
     if bias is not None:
-        _check_dtype("bias", bias, "the weights", values)
+        check_dtype("bias", bias, "the weights", values)
     return _affine(support, values, x, bias)
 
 
@@ -121,7 +121,7 @@ def spmm_transposed(support: Support, values: Tensor, grad_y: Tensor) -> Tensor:
     """
     _check_layer(support, values)
     _check_columns("grad_y", grad_y, support.n_out)
-    _check_dtype("grad_y", grad_y, "the weights", values)
+    check_dtype("grad_y", grad_y, "the weights", values)
     return _product(support, values, None, grad_y.contiguous())
 
 
@@ -144,7 +144,7 @@ def sddmm(support: Support, x: Tensor, grad_y: Tensor) -> Tensor:
     _check_columns("grad_y", grad_y, support.n_out)
     if x.shape[1] != grad_y.shape[1]:
         raise ValueError(f"x has {x.shape[1]} columns and grad_y {grad_y.shape[1]}: give one batch")
-    _check_dtype("grad_y", grad_y, "x", x)
+    check_dtype("grad_y", grad_y, "x", x)
     return _product(support, None, x.contiguous(), grad_y.contiguous())
 
 
@@ -774,12 +774,12 @@ def dense_product(a: Tensor, b: Tensor) -> Tensor:
     Raises: RuntimeError, torch's own, if the shapes do not fit.
     """
     fits = a.ndim == b.ndim == 2 and a.shape[1] == b.shape[0]
-    if fits and not _is_recorded() and _suits_onednn(a) and _suits_onednn(b):
+    if fits and not is_recorded() and _suits_onednn(a) and _suits_onednn(b):
         return _DenseProduct.apply(a, b)
     return a @ b
 
 
-def _is_recorded() -> bool:
+def is_recorded() -> bool:
     """True if torch looks at the operations rather than only at their results."""
     if torch.compiler.is_compiling() or launch.is_traced() or torch.jit.is_tracing():
         return True
@@ -879,11 +879,11 @@ def _fitted_to(layers: Sequence[Layer], x: Tensor) -> Tensor:
             ("the hinges", layer.hinges),
         ):
             if tensor is not None:
-                _check_dtype("x", x, name, tensor)
+                check_dtype("x", x, name, tensor)
     return x
 
 
-def _check_dtype(name: str, x: Tensor, other: str, like: Tensor) -> None:
+def check_dtype(name: str, x: Tensor, other: str, like: Tensor) -> None:
     if x.is_cpu != like.is_cpu:
         raise ValueError(
             f"{name} is on {x.device} and {other} on {like.device}: give both on one device"

@@ -570,11 +570,11 @@ class SparseConv2d(SparseLinear):
         self._check_images(x)
         if launch.is_autocast(x):
             x = x.to(self.values.dtype)
-        kernels._check_dtype("x", x, "the weights", self.values)
+        kernels.check_dtype("x", x, "the weights", self.values)
         images = x if x.ndim == 4 else x[None]
         is_compiled = launch.runs_compiled(x) and x.dtype == torch.float32 and len(images) > 0
         convolve = _plain_convolution
-        if is_compiled and not kernels._is_recorded():
+        if is_compiled and not kernels.is_recorded():
             convolve = _Convolution.apply
         y = convolve(images, self.values, self.bias, self.support, self.geometry)
         return y if x.ndim == 4 else y[0]

@@ -23,7 +23,7 @@ from . import checkpoints, kernels, models
 from ._boundary import check_known, check_number, check_regular, check_seed, check_type, check_whole
 from ._compiled import losses
 from ._compiled.chains import CannotCompile
-from ._compiled.step import CompiledStep
+from ._compiled.step import NO_INPUT_GRADIENT, CompiledStep
 from .activations import Splash
 from .data import Split
 from .data.augment import augment
@@ -354,8 +354,8 @@ class _Training:
             warnings.warn(f"fit goes by autograd, which is slower: {error}", stacklevel=3)
             return
         if perturbs and not step.finds_gradients_at_inputs:
-            what = "gradients at inputs need a linear layer first and no BatchNorm1d"
-            warnings.warn(f"fit goes by autograd, which is slower: {what}", stacklevel=3)
+            why = f"fit goes by autograd, which is slower: {NO_INPUT_GRADIENT}"
+            warnings.warn(why, stacklevel=3)
             return
         if not losses.is_of_classes(step.law):
             y = y.float().contiguous()

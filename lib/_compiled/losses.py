@@ -14,28 +14,16 @@ from .loops import formula, serial
 from .passes import exponential
 
 PLAIN, WEIGHTED, BINARY, SQUARED = 0, 1, 2, 3
-# losses of numbers, of which a model may have one an example
-OF_NUMBERS = (
-    nn.BCEWithLogitsLoss,
-    nn.BCELoss,
-    nn.MSELoss,
-    nn.L1Loss,
-    nn.SmoothL1Loss,
-    nn.HuberLoss,
-)
-OF_NUMBERS_TOO = (
-    F.binary_cross_entropy_with_logits,
-    F.binary_cross_entropy,
-    F.mse_loss,
-    F.l1_loss,
-    F.smooth_l1_loss,
-    F.huber_loss,
-)
-FUNCTIONS = {
-    F.cross_entropy: nn.CrossEntropyLoss,
+OF_NUMBERS = {  # losses of numbers, of which a model may have one an example
     F.binary_cross_entropy_with_logits: nn.BCEWithLogitsLoss,
+    F.binary_cross_entropy: nn.BCELoss,
     F.mse_loss: nn.MSELoss,
+    F.l1_loss: nn.L1Loss,
+    F.smooth_l1_loss: nn.SmoothL1Loss,
+    F.huber_loss: nn.HuberLoss,
 }
+MODULES = {F.cross_entropy: nn.CrossEntropyLoss, **OF_NUMBERS}
+KNOWN = (nn.CrossEntropyLoss, nn.BCEWithLogitsLoss, nn.MSELoss)  # to a compiled step
 
 
 class Law(NamedTuple):
@@ -57,11 +45,11 @@ def law_of(loss: Callable[[Tensor, Tensor], Tensor], n_out: int) -> Law:
     if isinstance(loss, type):
         raise CannotCompile(f"the loss is a class: give one that is made, as {loss.__name__}()")
     module = loss
-    for function, make in FUNCTIONS.items():
+    for function, make in MODULES.items():
         if loss is function:
             module = make()
     kind = type(module)
-    if kind not in FUNCTIONS.values():
+    if kind not in KNOWN:
         name = getattr(loss, "__name__", kind.__name__)
         raise CannotCompile(
             f"the loss {name} is none that a compiled step knows: give a cross-entropy of classes,"
@@ -109,7 +97,7 @@ def matched(loss: Callable, outputs: Tensor, targets: Tensor) -> Tensor:
     """The loss of a batch; of outputs (B, 1) and targets (B,), which torch would broadcast to
     (B, B), as numbers of one shape.
     """
-    if isinstance(loss, OF_NUMBERS) or any(loss is one for one in OF_NUMBERS_TOO):
+    if isinstance(loss, tuple(OF_NUMBERS.values())) or any(loss is one for one in OF_NUMBERS):
         if outputs.shape == (*targets.shape, 1):
             outputs = outputs.squeeze(-1)
         targets = targets.to(outputs.dtype)

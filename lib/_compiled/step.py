@@ -184,17 +184,31 @@ def finish_pieces(parameters, sums, tile):
             passes.make_pieces_gradients(d, pieces, 0, n_units)
 
 
+@parallel
+def descend(parameters, sums, most, averaging, n_chunks, tile):
+    """All parameters, from the sums over the batch; ``most`` and ``averaging`` as in
+    :func:`train_step`.
+    """
+    finish_pieces(parameters, sums, tile)
+    scale = scale_of(parameters, sums, most, tile)
+    for c in numba.prange(n_chunks):
+        for i in range(len(parameters)):
+            begin, end = passes.part_of(np.int64(c), n_chunks, parameters[i].n)
+            update(parameters[i], begin, end, sums, scale, averaging, tile)
+
+
 @serial
-def update_chunk(parameters, chunk, n_chunks, sums, scale, averaging, tile):
-    """A chunk of each parameter."""
-    for i in range(len(parameters)):
-        begin, end = passes.part_of(chunk, n_chunks, parameters[i].n)
-        update(parameters[i], begin, end, sums, scale, averaging, tile)
+def mean_loss(tile_losses, whole):
+    """From the sums of the losses of each tile, in their order."""
+    loss = 0.0
+    for of_tile in tile_losses:
+        loss += of_tile
+    return loss / whole
 
 
 @serial
 def fill_tile(table, x, starts, standard, memory, t, width, tile):
-    """Gather and standardise the examples of a tile; how many they are."""
+    """Gather and standardise the examples of a tile."""
     n = rows.lanes(tile)
     begin, n_valid = t * n, min(n, width - t * n)
     place, n_in = table[1].x * n, table[0].n_out
@@ -204,7 +218,6 @@ def fill_tile(table, x, starts, standard, memory, t, width, tile):
             row = rows.sub(rows.load(memory, place + j * n, tile), standard[0, j])
             row = rows.where(rows.first(n_valid, tile), row)
             rows.store(memory, place + j * n, rows.div(row, standard[1, j]))
-    return n_valid
 
 
 @serial
@@ -359,16 +372,10 @@ def train_step(
                 )
         passes.add_up(sums, place + count, n_chunks)
         start += count
-    loss = 0.0
-    for t in range(n_tiles):
-        loss += tile_losses[t]
-    loss /= whole
+    loss = mean_loss(tile_losses, whole)
     if not np.isfinite(loss):
         return loss
-    finish_pieces(parameters, sums[0], tile)
-    scale = scale_of(parameters, sums[0], most, tile)
-    for c in numba.prange(n_chunks):
-        update_chunk(parameters, np.int64(c), n_chunks, sums[0], scale, averaging, tile)
+    descend(parameters, sums[0], most, averaging, n_chunks, tile)
     return loss
 
 
@@ -482,17 +489,11 @@ def normalised_step(
                 passes.backward_between(table, top, bottom, own, own, bits, sums[t], tile)
         if i > 0:
             take_means(table[bottom], sums, width, tile)
-    loss = 0.0
-    for t in range(n_tiles):
-        loss += tile_losses[t]
-    loss /= whole
+    loss = mean_loss(tile_losses, whole)
     if not np.isfinite(loss):
         return loss
     passes.add_up(sums, n_tiles, n_chunks)
-    finish_pieces(parameters, sums[0], tile)
-    scale = scale_of(parameters, sums[0], most, tile)
-    for c in numba.prange(n_chunks):
-        update_chunk(parameters, np.int64(c), n_chunks, sums[0], scale, averaging, tile)
+    descend(parameters, sums[0], most, averaging, n_chunks, tile)
     return loss
 
 
@@ -502,6 +503,9 @@ def is_compiled() -> bool:
 
 
 # ------------------------------------------------------------------------------- what it runs
+
+
+NO_INPUT_GRADIENT = "gradients at inputs need a linear layer first and no BatchNorm1d"
 
 
 class CompiledStep:
@@ -635,9 +639,7 @@ class CompiledStep:
         """
         self._check(x, y, None)
         if not self.finds_gradients_at_inputs:
-            raise CannotCompile(
-                "gradients at inputs need a linear layer first and no BatchNorm1d: use autograd"
-            )
+            raise CannotCompile(f"{NO_INPUT_GRADIENT}: use autograd")
         grad_x = torch.empty_like(x, requires_grad=False)
         if self._plan_for(len(x)).find_gradient(x, y, grad_x) == NO_CLASS:
             raise self._no_class(y)
