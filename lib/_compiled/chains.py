@@ -103,7 +103,7 @@ def find_chain(model: nn.Module) -> Chain:
     if last.unit is not None or last.dropout is not None:
         raise CannotCompile("the last module is no linear layer: end with the layer of the outputs")
     everything = list(model.modules())
-    own = [vars(m) for m in everything if not type(m).__module__.startswith(("torch.", PACKAGE))]
+    own = [vars(m) for m in everything if not is_of_a_library(m)]
     switches = [(attributes, simple_ones(attributes)) for attributes in own]
     chain = Chain(standardise, parts, everything, twins, switches)
     _check_parameters(model, parts)
@@ -112,7 +112,12 @@ def find_chain(model: nn.Module) -> Chain:
 
 
 NO_STEP = "a compiled step does not run: train by autograd"
-PACKAGE = __name__.partition(".")[0] + "."
+
+
+def is_of_a_library(module: nn.Module) -> bool:
+    """True if its class is one of torch, or a layer or a unit of this library: it is not traced."""
+    where = type(module).__module__
+    return where.startswith("torch.nn.") or where in (layers.__name__, activations.__name__)
 
 
 def simple_ones(attributes: dict[str, Any]) -> dict[str, Any]:
@@ -181,7 +186,7 @@ def _flattened(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
     if type(module).forward in (nn.Sequential.forward, MLP.forward):
         for key, child in module._modules.items():  # one that is there twice included
             yield from _flattened(child, f"{name}.{key}".removeprefix("."))
-    elif type(module).__module__.startswith(("torch.nn.", PACKAGE)):
+    elif is_of_a_library(module):
         raise CannotCompile(f"{name or 'the model'} is {type(module).__name__}, which {NO_STEP}")
     else:
         yield from _traced(module, name)
