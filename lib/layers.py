@@ -508,20 +508,10 @@ class SparseConv2d(SparseLinear):
         check_whole("in_channels", in_channels, least=1)
         check_whole("out_channels", out_channels, least=1)
         kernel, stride = _pair("kernel_size", kernel_size), _pair("stride", stride)
-        if padding == "same":
-            if stride != (1, 1):
-                raise ValueError(f"padding = 'same' with stride = {stride}: give numbers")
-            (above, left), (below, right) = (
-                [(k - 1) // 2 for k in kernel],
-                [k // 2 for k in kernel],
-            )
-            sides = above, left, below, right
-        else:
-            sides = 2 * _pair("padding", padding, least=0)
+        sizes = in_channels, out_channels, kernel, stride, padding
+        self.geometry = convolution_geometry(*sizes)
         super().__init__(in_channels * kernel[0] * kernel[1], out_channels, **links)
-        self.in_channels, self.out_channels = in_channels, out_channels
-        self.kernel_size, self.stride, self.padding = kernel, stride, padding
-        self.geometry = Geometry(in_channels, out_channels, kernel, stride, sides)
+        self.in_channels, self.out_channels, self.kernel_size, self.stride, self.padding = sizes
 
     @classmethod
     def like(cls, dense: nn.Conv2d, **links: Any) -> "SparseConv2d":
@@ -601,6 +591,21 @@ class SparseConv2d(SparseLinear):
         place = f"stride={self.stride}, padding={self.padding!r}"
         links = f"links={self.nnz}, density={self.density:.2%}"
         return f"{sizes}, {place}, {links}, bias={self.bias is not None}"
+
+
+def convolution_geometry(
+    in_channels: int, out_channels: int, kernel: tuple[int, int], stride: tuple[int, int],
+    padding: int | tuple[int, int] | str,
+) -> Geometry:  # fmt: skip
+    """A convolution as the loops take it. Raises ValueError for padding "same" with strides."""
+    if padding == "same":
+        if stride != (1, 1):
+            raise ValueError(f"padding = 'same' with stride = {stride}: give numbers")
+        (above, left), (below, right) = [(k - 1) // 2 for k in kernel], [k // 2 for k in kernel]
+        sides = above, left, below, right
+    else:
+        sides = 2 * _pair("padding", padding, least=0)
+    return Geometry(in_channels, out_channels, kernel, stride, sides)
 
 
 def _pair(name: str, value: Any, least: int = 1) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from . import checkpoints, kernels, models
 from ._boundary import check_known, check_number, check_regular, check_seed, check_type, check_whole
 from ._compiled import losses
+from ._compiled.backbone import BackboneStep
 from ._compiled.chains import CannotCompile
 from ._compiled.step import NO_INPUT_GRADIENT, CompiledStep
 from .activations import Splash
@@ -40,7 +41,7 @@ from .evolution import (
     unwrapped_optimiser,
 )
 from .growth import Collector
-from .layers import LINKED, SparseLinear, Standardise
+from .layers import LINKED, SparseConv2d, SparseLinear, Standardise
 
 # ----------------------------------------------------------------------------------------- settings
 
@@ -338,7 +339,7 @@ class _Training:
         self.average: WeightAverage | None = None
         if self.settings.averaging > 0:
             self.average = WeightAverage(self.model, self.optimiser, self.settings.averaging)
-        self.compiled: CompiledStep | None = None  # what its steps are where they are plain
+        self.compiled: CompiledStep | BackboneStep | None = None  # its steps, where there is one
 
     def compile_step(self, loss: Loss, perturbs: bool) -> None:
         """Take steps on a loss of the outputs, of perturbed inputs or not, in one compiled call,
@@ -349,7 +350,7 @@ class _Training:
         if not is_possible or not models.sparse_layers(self.model):
             return
         try:
-            step = CompiledStep(self.model, self.optimiser, loss, average=self.average)
+            step = compiled_step(self.model, self.optimiser, loss, average=self.average)
         except CannotCompile as error:
             warnings.warn(f"fit goes by autograd, which is slower: {error}", stacklevel=3)
             return
@@ -357,10 +358,9 @@ class _Training:
             why = f"fit goes by autograd, which is slower: {NO_INPUT_GRADIENT}"
             warnings.warn(why, stacklevel=3)
             return
-        if not losses.is_of_classes(step.law):
-            y = y.float().contiguous()
-            self.examples["train"] = x, y
-        if step.takes(y):
+        labels = step.fitting(y)
+        if labels is not None:
+            self.examples["train"] = x, labels
             self.compiled = step
 
     def step(self, objective: Objective, x: Tensor, y: Tensor, index: Tensor) -> float:
@@ -740,7 +740,7 @@ def compiled_step(
     *,
     clip_norm: float | None = None,
     average: "WeightAverage | None" = None,
-) -> CompiledStep:
+) -> CompiledStep | BackboneStep:
     """A training step of a sparse model as one call; ``step(x, y)`` returns the loss before it.
 
     It takes the place of the forward pass, ``loss.backward()`` and ``optimiser.step()``, and gives
@@ -759,9 +759,11 @@ def compiled_step(
             ``nn.Linear``, ``nn.Flatten``, ReLU, LeakyReLU, ELU, GELU, SiLU, Tanh, Sigmoid,
             ``nn.LayerNorm``, ``nn.BatchNorm1d``, ``nn.Dropout``, and the units and the dropout of
             this library; Standardise first, a linear layer last. The random numbers of
-            ``nn.Dropout`` are others than torch's, of the same law.
+            ``nn.Dropout`` are others than torch's, of the same law. With :class:`SparseConv2d` it
+            is any model whose convolutions are joined by batch normalisations, units, poolings and
+            sums, as in a VGG or a ResNet; what follows the last convolution may be anything.
         optimiser: SGD, Adam or AdamW of all its parameters; rates, momentum and decay of each group
-            are read at every step.
+            are read at every step. With convolutions: any.
         loss: a function or a module of torch: cross-entropy, also with weights of classes or label
             smoothing; binary cross-entropy with logits; mean squared error.
         clip_norm: the norm of all gradients is at most this, as ``clip_grad_norm_`` has it; None:
@@ -779,6 +781,8 @@ def compiled_step(
     """
     if clip_norm is not None:
         check_number("clip_norm", clip_norm, "(0, inf)")
+    if any(isinstance(module, SparseConv2d) for module in model.modules()):
+        return BackboneStep(model, optimiser, loss, clip_norm=clip_norm)
     return CompiledStep(model, optimiser, loss, clip_norm=clip_norm, average=average)
 
 

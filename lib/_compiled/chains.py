@@ -56,17 +56,49 @@ class Chain(NamedTuple):
     Attributes:
         standardise: before the first part, or None.
         parts: its layers.
-        modules: all modules that were looked at, containers too.
         twins: dropouts of our own in place of ``nn.Dropout``, each with the module that it follows.
-        switches: of each class of the user's own, its attributes, and those of them that a forward
-            may have asked when it was traced.
     """
 
     standardise: layers.Standardise | None
     parts: list[Part]
-    modules: list[nn.Module]
     twins: list[tuple[layers.Dropout, nn.Module]]
-    switches: list[tuple[dict[str, Any], dict[str, Any]]]
+
+
+class Snapshot:
+    """What a trace of a model depends on: its modules, their modes, parameters, hooks, and the
+    attributes of classes of the user's own, which a forward may ask.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        modules = list(model.modules())
+        own = [vars(m) for m in modules if not is_of_a_library(m)]
+        self._switches = [(attributes, simple_ones(attributes)) for attributes in own]
+        self._modes = [(module, module.training) for module in modules]
+        self._children = [(module._modules, [*module._modules.values()]) for module in modules]
+        self._own = [module._parameters for module in modules]
+        self._n_own = sum(map(len, self._own))
+        self._named = [
+            (own, name, p, p.requires_grad)
+            for own in self._own
+            for name, p in own.items()
+            if p is not None
+        ]
+        self._hooks = [hooks for module in modules for hooks in hooks_of(module)]
+
+    def holds(self) -> bool:
+        """True if all is as it was, and nothing has hooks; in some microseconds."""
+        if any([*now.values()] != before for now, before in self._children) or any(self._hooks):
+            return False
+        if any(module.training is not before for module, before in self._modes):
+            return False
+        if any(simple_ones(now) != before for now, before in self._switches):
+            return False
+        for own, name, p, learns in self._named:
+            if own.get(name) is not p or p.requires_grad is not learns:
+                return False
+            if p._backward_hooks or p._post_accumulate_grad_hooks:
+                return False
+        return sum(map(len, self._own)) == self._n_own
 
 
 def find_chain(model: nn.Module) -> Chain:
@@ -102,10 +134,7 @@ def find_chain(model: nn.Module) -> Chain:
     last = parts[-1]
     if last.unit is not None or last.dropout is not None:
         raise CannotCompile("the last module is no linear layer: end with the layer of the outputs")
-    everything = list(model.modules())
-    own = [vars(m) for m in everything if not is_of_a_library(m)]
-    switches = [(attributes, simple_ones(attributes)) for attributes in own]
-    chain = Chain(standardise, parts, everything, twins, switches)
+    chain = Chain(standardise, parts, twins)
     _check_parameters(model, parts)
     _check_constants(standardise, parts)
     return chain
@@ -182,7 +211,7 @@ def _flattened(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
     if type(module) in KINDS and name:
         yield name, module
         return
-    _check_plain(name or "the model", module)
+    check_plain(name or "the model", module)
     if type(module).forward in (nn.Sequential.forward, MLP.forward):
         for key, child in module._modules.items():  # one that is there twice included
             yield from _flattened(child, f"{name}.{key}".removeprefix("."))
@@ -203,7 +232,7 @@ def _traced(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
     """The modules of a class of the user's own, as its forward calls them."""
     kind = type(module).__name__
     for inner_name, inner in module.named_modules(prefix=name):
-        _check_plain(inner_name or "the model", inner)
+        check_plain(inner_name or "the model", inner)
     try:
         nodes = list(_Tracer().trace(module).nodes)
     except Exception as error:  # whatever the user's code raises on stand-ins for tensors
@@ -302,7 +331,7 @@ def is_hooked(module: nn.Module) -> bool:
     return any(not isinstance(hook, Watch) for hook in hooks)
 
 
-def _check_plain(name: str, module: nn.Module) -> None:
+def check_plain(name: str, module: nn.Module) -> None:
     """Raise CannotCompile for hooks, or a forward that was put in place of the class's."""
     if is_hooked(module):
         raise CannotCompile(f"{name} has hooks: remove them, or train by autograd")
@@ -312,7 +341,7 @@ def _check_plain(name: str, module: nn.Module) -> None:
 
 def _check_module(name: str, module: nn.Module) -> None:
     """Raise CannotCompile for options of a module that the passes do not know."""
-    _check_plain(name, module)
+    check_plain(name, module)
     if isinstance(module, nn.LayerNorm) and len(module.normalized_shape) != 1:
         raise CannotCompile(f"{name} normalises over {module.normalized_shape}: train by autograd")
     if isinstance(module, activations.Splash) and module.bounded:

@@ -376,17 +376,18 @@ def add_sums(d, sums, begin, end, block):
 
 
 @serial
-def backward_band(s, x, e, g, index, values, d, sums, group, top, end, block):
+def backward_band(s, x, e, g, index, values, d, sums, group, top, end, begins, block):
     """Rows top to end of all input maps: their gradient, and what they add to that of the links to
-    a group of output maps. A map has its links by the phases of the stride.
+    a group of output maps. A map has its links by the phases of the stride. The gradient at the
+    input begins with this group, or is added to.
     """
     n, phase = lanes(block), group * s.x.channels * s.run.stride_y * s.run.stride_x
     for c in range(s.x.channels):
         for a in range(s.run.stride_y):
             for b in range(s.run.stride_x):
-                links = np.int64(index.first[phase]), np.int64(index.first[phase + 1]), group == 0
+                links = np.int64(index.first[phase]), np.int64(index.first[phase + 1]), begins
                 phase += 1
-                if links[0] == links[1] and group > 0:
+                if links[0] == links[1] and not begins:
                     continue
                 d[: (links[1] - links[0] + 3) * PIECE] = 0
                 left = (b - s.run.left) % s.run.stride_x  # first column of the phase, as row is
@@ -484,8 +485,8 @@ def backward_slot(
         sums[t] = 0
         for group in range(s.run.n_out_groups):
             for top in range(0, s.x.height, s.run.band):
-                rows_ = top, min(top + s.run.band, s.x.height)
-                backward_band(s, x, e, g, index, values, d, sums[t], group, *rows_, block)
+                where = group, top, min(top + s.run.band, s.x.height), group == 0
+                backward_band(s, x, e, g, index, values, d, sums[t], *where, block)
         move_maps(grad_x, t * n, n_valid, e, s.e, True, n)
 
 

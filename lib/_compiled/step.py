@@ -19,7 +19,6 @@ from torch.nn import functional as F
 
 from .. import activations, evolution, layers
 from ..evolution import AVERAGE, LINK_STEPS, held_by
-from ..models import hooks_of
 from . import chains, launch, layout, losses, passes, rows
 from .chains import LOOPS_OFF, CannotCompile
 from .loops import formula, parallel, serial
@@ -541,19 +540,13 @@ class CompiledStep:
     def _take_over(self) -> None:
         """Look at the model and the optimiser as they are. Raises CannotCompile."""
         chain = chains.find_chain(self.model)
-        self.standardise, self.parts, modules, self.twins, self._switches = chain
+        self.standardise, self.parts, self.twins = chain
         self.law = losses.law_of(self.loss, self.parts[-1].width)
         _check_optimiser(self.model, self.optimiser, self.average)
         self._plan: _Plan | None = None
-        self._modes = [(module, module.training) for module in modules]  # a forward may ask
         self._of_loss = losses.options_of(self.loss)
-        self._children = [(module._modules, [*module._modules.values()]) for module in modules]
-        self._own = [module._parameters for module in modules]
-        self._n_own = sum(map(len, self._own))
-        self._named = [
-            (own, *pair) for own in self._own for pair in own.items() if pair[1] is not None
-        ]
-        self._hooks = [hooks for module in modules for hooks in hooks_of(module)]
+        self._snapshot = chains.Snapshot(self.model)
+        modules = list(self.model.modules())
         self._splash = [*activations.splash_units(self.model).values()]
         self._norms = [m for m in modules if isinstance(m, nn.BatchNorm1d)]
         self._sparse = [m for m in modules if isinstance(m, layers.SparseLinear)]
@@ -561,29 +554,18 @@ class CompiledStep:
         self._n_of_optimiser = sum(map(len, self._of_optimiser))
 
     def _is_as_it_was(self) -> bool:
-        """True if modules, parameters and hooks are those that were looked at; in some
+        """True if the model, the loss and the hooks are those that were looked at; in some
         microseconds.
         """
-        if any([*now.values()] != before for now, before in self._children) or any(self._hooks):
-            return False
-        if any(module.training is not before for module, before in self._modes):
-            return False
-        if losses.options_of(self.loss) != self._of_loss:
-            return False
-        if any(chains.simple_ones(now) != before for now, before in self._switches):
+        if not self._snapshot.holds() or losses.options_of(self.loss) != self._of_loss:
             return False
         if any(unit.bounded for unit in self._splash):
             return False
         if any(not norm.training for norm in self._norms):
             return False
-        for own, name, p in self._named:
-            if own.get(name) is not p or not p.requires_grad:
-                return False
-            if p._backward_hooks or p._post_accumulate_grad_hooks:
-                return False
         before, after = self._of_optimiser
         n_hooks = len(before) + len(after)
-        return n_hooks == self._n_of_optimiser and sum(map(len, self._own)) == self._n_own
+        return n_hooks == self._n_of_optimiser
 
     def __call__(self, x: Tensor, y: Tensor, index: Tensor | None = None) -> float:
         """Take a step; return the mean loss before it.
@@ -665,12 +647,15 @@ class CompiledStep:
             f"y holds class {_outside(labels, n)}: the model has {n} classes, 0 to {n - 1}"
         )
 
-    def takes(self, y: Tensor) -> bool:
-        """True if these are labels of the loss and the model: classes (N,) int64, or targets."""
+    def fitting(self, y: Tensor) -> Tensor | None:
+        """Labels as the loss and the model take them: classes (N,) int64, or targets in float32;
+        None if they do not fit.
+        """
         n = self.parts[-1].width
-        if losses.is_of_classes(self.law):
-            return y.dtype == torch.int64 and y.ndim == 1 and bool(((y >= 0) & (y < n)).all())
-        return y.dtype == torch.float32 and y.shape[1:].numel() == n
+        if not losses.is_of_classes(self.law):
+            return y.float().contiguous() if y.shape[1:].numel() == n else None
+        is_one_class = y.dtype == torch.int64 and y.ndim == 1
+        return y if is_one_class and bool(((y >= 0) & (y < n)).all()) else None
 
     def _check(self, x: Tensor, y: Tensor, index: Tensor | None) -> None:
         n_in = chains.n_inputs(self.parts)

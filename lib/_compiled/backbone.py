@@ -1,0 +1,799 @@
+"""A training step of a model with sparse convolutions: from its input to what its last convolution
+feeds it runs on tiles (:mod:`lib._compiled.maps`), the rest and the optimiser by torch.
+
+``torch.fx`` writes down what a model calls. From the first convolution on this becomes a list of
+operations, as long as they are known and one value alone leaves them: the *backbone*. What comes
+before and behind it are two graphs of torch's own.
+"""
+
+import math
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional as F
+
+from .. import layers
+from . import chains, launch, losses, maps
+from .chains import NO_STEP, CannotCompile
+from .convolution import SPARE, Block, Geometry, Maps, Plan, aligned, maps_of
+from .maps import CONVOLUTION, INPUT, KEEP, LANES, LINEAR_PIECES, MAX, MEAN, NONE, OUTPUT
+from .rows import Tile
+
+WIDE, PIXEL = Tile("float32", 4 * LANES), Tile("float32", LANES)
+NEAR, FAR = Block("float32", LANES, 1, 1), Block("float32", LANES, 1, 2)  # strides along rows
+SHAPES = 2  # batches of other sizes whose memory is kept: the last one of an epoch is smaller
+
+# ------------------------------------------------------------------------- what a model does
+
+
+class Term(NamedTuple):
+    """What an operation wrote, behind its normalisation; every so many rows and columns of it, and
+    channels of zeros before and after.
+    """
+
+    of: "Operation"
+    stride: tuple[int, int] = (1, 1)
+    before: int = 0
+    after: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        return self[1:] == ((1, 1), 0, 0)
+
+
+class Value(NamedTuple):
+    """A unit, of a number and a constant, of the sum of one term or two, the first one whole."""
+
+    terms: tuple[Term, ...]
+    unit: tuple[int, float] = (LINEAR_PIECES, 1.0)
+
+    @property
+    def is_sum(self) -> bool:
+        """True without a unit."""
+        return self.unit == (LINEAR_PIECES, 1.0)
+
+    @property
+    def is_stored(self) -> bool:
+        """True if it is what an operation wrote, which may be read several times."""
+        (term, *others) = self.terms
+        is_alone = not others and term.is_whole and self.is_sum
+        return is_alone and term.of.kind != CONVOLUTION
+
+
+@dataclass(eq=False)
+class Operation:
+    """Reads a value and writes maps; see :mod:`lib._compiled.maps` for kinds.
+
+    Attributes:
+        module: the convolution.
+        norm: batch normalisation of what it writes.
+        window: kernel, stride and padding of a pooling, each of rows and columns; None for all.
+    """
+
+    kind: int
+    value: Value | None = None
+    module: nn.Module | None = None
+    norm: nn.BatchNorm2d | None = None
+    window: Any = None
+
+
+class Backbone:
+    """The operations of a model, and torch's graphs of what comes before and behind them.
+
+    Args:
+        model: as :func:`lib.train.compiled_step` takes it.
+    Raises: CannotCompile, naming the first thing that does not fit.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model, self.units = model, []
+        graph = _traced(model)
+        nodes = [node for node in graph.nodes if node.op != "output"]
+        first = next((node for node in nodes if _is_convolution(model, node)), None)
+        if first is None or not isinstance(first.args[0], fx.Node):
+            raise CannotCompile(f"no convolution of the model is called by itself: it {NO_STEP}")
+        entry = first.args[0]
+        begin = nodes.index(entry) + 1
+        known = self._read(nodes[begin:], entry)
+        end, exit_ = self._cut(nodes, begin, begin + known, entry)
+        self._read(nodes[begin:end], entry)  # again, without what lies behind the cut
+        value = self.values[exit_]
+        if not value.is_stored:
+            value = self._kept(value)
+        self.operations.append(Operation(OUTPUT, value))
+        self.stem = _graph_of(model, nodes[:begin], [], entry)
+        inputs = [node for node in nodes[:begin] if node.op == "placeholder"]
+        (result,) = next(node for node in graph.nodes if node.op == "output").args
+        if not isinstance(result, fx.Node):
+            raise CannotCompile(f"the model returns {type(result).__name__}, and not one tensor")
+        self.head = _graph_of(model, nodes[end:], [*inputs, exit_], result)
+
+    def _read(self, nodes: Sequence[fx.Node], entry: fx.Node) -> int:
+        """Make operations of nodes, the first ones that are known; returns how many."""
+        source = Operation(INPUT)
+        self.operations, self.values = [source], {entry: Value((Term(source),))}
+        for i, node in enumerate(nodes):
+            value = self._value_of(node)
+            if value is None:
+                return i
+            if len(node.users) > 1 and not value.is_stored:
+                value = self._kept(value)
+            self.values[node] = value
+        return len(nodes)
+
+    def _cut(
+        self, nodes: list[fx.Node], begin: int, end: int, entry: fx.Node
+    ) -> tuple[int, fx.Node]:
+        """Where the backbone ends, the last place at which one value leaves it; and that value."""
+        unknown = nodes[end] if end < len(nodes) else None
+        for stop in range(end, begin, -1):
+            inside = {*nodes[begin:stop]}
+            leaving = [node for node in inside if any(user not in inside for user in node.users)]
+            outside = [node for node in nodes[stop:] if _is_sparse(self.model, node)]
+            if outside:
+                break
+            if len(leaving) == 1 and not any(user not in inside for user in entry.users):
+                return stop, leaving[0]
+        what = "a value that leaves in two ways" if unknown is None else _name_of(unknown)
+        raise CannotCompile(f"the model calls {what} before its last convolution, which {NO_STEP}")
+
+    def _kept(self, value: Value) -> Value:
+        self.operations.append(Operation(KEEP, value))
+        return Value((Term(self.operations[-1]),))
+
+    # ---- one node
+
+    def _value_of(self, node: fx.Node) -> Value | None:
+        """What a node gives; None if it is not known."""
+        inputs = [self.values.get(one) for one in node.all_input_nodes]
+        if not inputs or None in inputs:
+            return None
+        if node.op == "call_module":
+            return self._of_module(self.model.get_submodule(node.target), inputs[0])
+        if node.target in SUMS and len(node.args) == 2 and not node.kwargs:
+            return self._sum(inputs)
+        if node.target in SHORTCUTS:
+            return SHORTCUTS[node.target](self, inputs[0], *node.args[1:], *node.kwargs.values())
+        make = FUNCTIONS.get(node.target)
+        if make is None or len(inputs) != 1:
+            return None
+        return self._of_module(make(*node.args, **node.kwargs), inputs[0])
+
+    def _of_module(self, module: nn.Module, value: Value) -> Value | None:
+        kind = type(module)
+        term = value.terms[0]
+        if kind is nn.Identity:
+            return value
+        if kind is nn.BatchNorm2d:
+            is_behind_one = value.is_sum and len(value.terms) == 1 and term.is_whole
+            if not is_behind_one or term.of.kind != CONVOLUTION or term.of.norm is not None:
+                return None
+            term.of.norm = module
+            return value
+        if not term.is_whole:
+            return None
+        if kind in UNITS and value.is_sum:
+            self.units.append((module, unit_of(module)))
+            return Value(value.terms, unit_of(module))
+        if kind in (nn.Conv2d, layers.SparseConv2d):
+            if geometry_of(module) is None:
+                return None
+            operation = Operation(CONVOLUTION, value, module)
+        elif kind in POOLINGS:
+            window = POOLINGS[kind](module)
+            if window is None:
+                return None
+            operation = Operation(MAX if kind is nn.MaxPool2d else MEAN, value, window=window)
+        else:
+            return None
+        self.operations.append(operation)
+        return Value((Term(operation),))
+
+    def _term(self, value: Value) -> Term:
+        """The value as a term of a sum."""
+        if len(value.terms) > 1 or not value.is_sum:
+            value = self._kept(value)
+        return value.terms[0]
+
+    def _sum(self, values: list[Value]) -> Value | None:
+        if len(values) != 2:  # of a value and itself, or a number
+            return None
+        terms = [self._term(value) for value in values]
+        terms.sort(key=lambda term: (not term.is_whole, term.of.kind != CONVOLUTION))
+        return Value(tuple(terms)) if terms[0].is_whole else None
+
+    def _sliced(self, value: Value, index: Any) -> Value | None:
+        """Every so many rows and columns: ``x[:, :, ::2, ::2]``."""
+        if index[:1] == (Ellipsis,):
+            index = (slice(None), slice(None), *index[1:])
+        if len(index) != 4 or any(not isinstance(one, slice) for one in index):
+            return None
+        if any(one.start not in (None, 0) or one.stop is not None for one in index):
+            return None
+        images, channels, *stride = (one.step or 1 for one in index)
+        term = self._term(value)
+        if (images, channels) != (1, 1) or not term.is_whole or min(stride) < 1:
+            return None
+        return Value((term._replace(stride=tuple(stride)),))
+
+    def _padded(
+        self, value: Value, pad: Sequence[int], mode: str = "constant", fill: float | None = 0
+    ) -> Value | None:
+        """Channels of zeros before and after: ``F.pad(x, (0, 0, 0, 0, 8, 8))``."""
+        if mode != "constant" or fill or len(pad) != 6 or any(pad[:4]) or min(pad) < 0:
+            return None
+        term = self._term(value)
+        if term.before or term.after:
+            return None
+        return Value((term._replace(before=pad[4], after=pad[5]),))
+
+
+SUMS = (operator.add, operator.iadd, torch.add, "add", "add_")
+SHORTCUTS: dict[Any, Callable] = {
+    operator.getitem: Backbone._sliced,
+    F.pad: Backbone._padded,
+}
+UNITS = (nn.ReLU, nn.LeakyReLU, nn.GELU, *chains.SMOOTH)
+
+
+def unit_of(module: nn.Module) -> tuple[int, float]:
+    """Number and constant of a unit."""
+    if isinstance(module, nn.ReLU):
+        return LINEAR_PIECES, 0.0
+    if isinstance(module, nn.LeakyReLU):
+        return LINEAR_PIECES, module.negative_slope
+    return chains.smooth_unit(module)
+
+
+def _window(module: nn.Module) -> Any:
+    """Of a pooling as most are; None for others."""
+    if module.ceil_mode or getattr(module, "dilation", 1) not in (1, (1, 1)):
+        return None
+    if getattr(module, "return_indices", False) or getattr(module, "divisor_override", None):
+        return None
+    kernel, stride, padding = (
+        one if isinstance(one, tuple) else (one, one)
+        for one in (module.kernel_size, module.stride, module.padding)
+    )
+    is_mean = isinstance(module, nn.AvgPool2d)
+    if is_mean and any(padding):
+        return None
+    return kernel, stride, padding
+
+
+POOLINGS: dict[Any, Callable] = {
+    nn.MaxPool2d: _window,
+    nn.AvgPool2d: _window,
+    nn.AdaptiveAvgPool2d: lambda module: () if module.output_size in (1, (1, 1)) else None,
+}
+FUNCTIONS: dict[Any, Callable[..., nn.Module]] = {
+    function: make
+    for function, make in chains.FUNCTIONS.items()
+    if function not in ("view", "reshape", "contiguous", "flatten", torch.flatten, F.dropout)
+}
+FUNCTIONS |= {
+    "relu_": lambda x: nn.ReLU(),
+    F.max_pool2d: lambda x, *window, **options: nn.MaxPool2d(*window, **options),
+    F.avg_pool2d: lambda x, *window, **options: nn.AvgPool2d(*window, **options),
+    F.adaptive_avg_pool2d: lambda x, size: nn.AdaptiveAvgPool2d(size),
+}
+
+
+def geometry_of(module: nn.Module) -> Geometry | None:
+    """Of a convolution; None if it is one that the loops do not run."""
+    if isinstance(module, nn.Conv2d):
+        if module.groups > 1 or module.dilation != (1, 1) or module.padding_mode != "zeros":
+            return None
+        geometry = layers.convolution_geometry(
+            module.in_channels, module.out_channels, module.kernel_size, module.stride,
+            0 if module.padding == "valid" else module.padding,
+        )  # fmt: skip
+    else:
+        geometry = module.geometry
+    return geometry if geometry.stride[1] <= 2 else None
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        return chains.is_of_a_library(module) and not isinstance(module, nn.Sequential)
+
+
+def _traced(model: nn.Module) -> fx.Graph:
+    for name, module in model.named_modules():
+        chains.check_plain(name or "the model", module)
+    try:
+        graph = _Tracer().trace(model)
+    except Exception as error:  # whatever the user's code raises on stand-ins for tensors
+        raise CannotCompile(f"torch.fx cannot trace {type(model).__name__}: {error}") from error
+    n_inputs = sum(node.op == "placeholder" and bool(node.users) for node in graph.nodes)
+    if n_inputs != 1:
+        raise CannotCompile(f"the model takes {n_inputs} inputs, and a compiled step takes one")
+    return graph
+
+
+def _is_convolution(model: nn.Module, node: fx.Node) -> bool:
+    kinds = nn.Conv2d, layers.SparseConv2d
+    return node.op == "call_module" and isinstance(model.get_submodule(node.target), kinds)
+
+
+def _is_sparse(model: nn.Module, node: fx.Node) -> bool:
+    return _is_convolution(model, node) and isinstance(
+        model.get_submodule(node.target), layers.SparseConv2d
+    )
+
+
+def _name_of(node: fx.Node) -> str:
+    target = node.target
+    return target if isinstance(target, str) else getattr(target, "__name__", str(target))
+
+
+def _graph_of(
+    model: nn.Module, nodes: Sequence[fx.Node], inputs: Sequence[fx.Node], result: fx.Node
+) -> fx.GraphModule:
+    """Torch's own run of some nodes, from the values of others, to one value."""
+    graph, now = fx.Graph(), {}
+    for node in inputs:
+        now[node] = graph.placeholder(f"given_{len(now)}")
+    for node in nodes:
+        now[node] = graph.node_copy(node, lambda one: now[one])
+    graph.output(now[result])
+    return fx.GraphModule(model, graph)
+
+
+# ------------------------------------------------------------------------- in memory
+
+
+class Program:
+    """The operations of a backbone for inputs of one shape, in memory.
+
+    Args:
+        backbone: its operations.
+        shape: (B, C, H, W).
+        n_slots: tiles that run at a time.
+    Raises: CannotCompile if shapes do not fit.
+    """
+
+    def __init__(self, backbone: Backbone, shape: tuple[int, ...], n_slots: int) -> None:
+        self.backbone, self.shape, self.n_slots = backbone, shape, n_slots
+        self.width, self.n_tiles = shape[0], -(-shape[0] // LANES)
+        self.operations = backbone.operations
+        self.number = {one: i for i, one in enumerate(self.operations)}
+        self.supports = [_support_of(one) for one in self.operations]
+        self.units = [unit for _, unit in backbone.units]
+        self.rows = np.zeros(len(self.operations), maps.OPERATION)
+        self._size = 0
+        self._slots: dict[tuple[str, Maps], int] = {}
+        self.deviations: dict[int, np.ndarray] = {}  # of what each normalisation takes
+        self.held: list[Any] = []  # what addresses point to
+        self.out: list[Maps] = []  # of each operation
+        for operation, row in zip(self.operations, self.rows, strict=True):
+            self._lay_out(operation, row)
+        self._lay_out_terms()
+        self._lay_out_gradients()
+        self.memory = aligned(self._size + SPARE)
+        for row, m in zip(self.rows, self.out, strict=True):
+            self._at(row["affine"], m.channels)[:] = 1
+        self.regions = self._regions()
+        self.backward_regions = self._backward_regions()
+
+    def fits(self, n_slots: int) -> bool:
+        """True if links and units are those that it was made for, and as many tiles run."""
+        units = [unit_of(module) for module, _ in self.backbone.units]
+        supports = [_support_of(one) for one in self.operations]
+        same = all(a is b for a, b in zip(supports, self.supports, strict=True))
+        return same and units == self.units and n_slots == self.n_slots
+
+    def _at(self, place: int, *shape: int) -> np.ndarray:
+        return self.memory[place : place + math.prod(shape)].reshape(shape)
+
+    # ---- where all is
+
+    def _take(self, n: int) -> int:
+        """A place for so many numbers."""
+        place = self._size
+        self._size += -(-n // LANES) * LANES
+        return place
+
+    def _slot(self, name: str, m: Maps) -> tuple[int, int]:
+        """Place and size of room in the memory of each thread, which operations on maps of this
+        border share.
+        """
+        size = -(-(m.channels * m.plane * LANES + SPARE) // LANES) * LANES
+        if (name, m) not in self._slots:
+            self._slots[name, m] = self._take(self.n_slots * size)
+        return self._slots[name, m], size
+
+    def _lay_out(self, operation: Operation, row: Any) -> None:
+        """Sizes of an operation, and where its maps and its index are."""
+        row["kind"], row["moments"] = operation.kind, NONE
+        if operation.kind == INPUT:
+            out = maps_of(*self.shape[1:])
+        else:
+            out = self._maps_of(operation.value)
+            row["value"], row["n_terms"] = out, len(operation.value.terms)
+            row["unit"], row["slope"] = operation.value.unit
+        if operation.kind == CONVOLUTION:
+            out = self._lay_out_convolution(operation, row, out)
+        elif operation.kind in (MAX, MEAN):
+            out = self._lay_out_pooling(operation, row, out)
+        row["shape"]["y"], row["size"] = out, out.channels * out.plane * LANES
+        row["maps"] = self._take(self.n_tiles * row["size"])
+        row["affine"], row["mean"] = self._take(2 * out.channels), self._take(out.channels)
+        row["sums"] = self._take(2 * self.n_tiles * out.channels)
+        self.out.append(out)
+
+    def _maps_of(self, value: Value) -> Maps:
+        """Of a value, without a border."""
+        sizes = []
+        for term in value.terms:
+            m = self.out[self.number[term.of]]
+            n_rows, n_columns = -(-m.height // term.stride[0]), -(-m.width // term.stride[1])
+            sizes.append((term.before + m.channels + term.after, n_rows, n_columns))
+        if len(set(sizes)) > 1:
+            raise CannotCompile(f"a sum of maps {sizes[0]} and {sizes[1]}, which {NO_STEP}")
+        return maps_of(*sizes[0])
+
+    def _lay_out_convolution(self, operation: Operation, row: Any, m: Maps) -> Maps:
+        geometry = geometry_of(operation.module)
+        if m.channels != geometry.n_in or min(geometry.size_of_output(m.height, m.width)) < 1:
+            sizes = m.channels, m.height, m.width
+            raise ValueError(f"maps of {sizes} do not fit {operation.module}")
+        support, norm = _support_of(operation), operation.norm
+        n_weights = geometry.n_out * geometry.n_in * math.prod(geometry.kernel)
+        keys = np.arange(n_weights) if support is None else support.keys.numpy()
+        plan = Plan(geometry, keys, LANES * self.n_tiles, m.height, m.width)
+        row["shape"], row["n_links"] = tuple(plan.shape), len(keys)
+        row["value"] = plan.shape.x
+        row["x"], row["x_size"] = self._slot("x", plan.shape.x)
+        row["g"], row["g_size"] = self._slot("g", plan.shape.g)
+        row["d"], row["d_size"] = self._slot("d", maps_of(1, 1, -(-plan.n_sums // LANES)))
+        row["links_size"] = -(-(len(keys) + 4) // LANES) * LANES
+        row["links"] = self._take(self.n_tiles * row["links_size"])
+        for name, index in (("forward", plan.forward_index), ("backward", plan.backward_index)):
+            arrays = *index, np.empty(len(keys), np.float32)
+            self.held += arrays
+            first, *others = (one.ctypes.data for one in arrays)
+            row[name] = first, len(index.first), *others
+        row["normal"], row["has_norm"] = self._take(3 * geometry.n_out), norm is not None
+        if norm is not None and _is_of_batch(norm):
+            row["moments"] = self._take(2 * self.n_tiles * geometry.n_out)
+        return plan.shape.y
+
+    def _lay_out_pooling(self, operation: Operation, row: Any, m: Maps) -> Maps:
+        kernel, stride, padding = operation.window or ((m.height, m.width), (1, 1), (0, 0))
+        sizes = [
+            (n + 2 * p - k) // s + 1
+            for n, k, s, p in zip((m.height, m.width), kernel, stride, padding, strict=True)
+        ]
+        if min(sizes) < 1:
+            raise ValueError(
+                f"maps of ({m.height}, {m.width}) are smaller than a pooling's {kernel}"
+            )
+        row["shape"]["run"]["stride_y"], row["shape"]["run"]["stride_x"] = stride
+        row["kernel_y"], row["kernel_x"] = kernel
+        row["top"], row["left"] = padding
+        row["x"], row["x_size"] = self._slot("x", m)
+        return maps_of(m.channels, *sizes)
+
+    def _lay_out_terms(self) -> None:
+        terms = []
+        for operation, row in zip(self.operations, self.rows, strict=True):
+            row["term"] = len(terms)
+            for term in operation.value.terms if operation.value else ():
+                k = self.number[term.of]
+                m, of = self.out[k], self.rows[k]
+                terms.append(
+                    (of["maps"], NONE, of["size"], of["affine"], of["mean"], of["sums"])
+                    + (m.channels, m.height, m.width, term.before, *term.stride, 0)
+                )
+        self.terms = np.array(terms, maps.TERM)
+
+    def _lay_out_gradients(self) -> None:
+        """Where the gradients at maps and values are; memory that is read no more is used again."""
+        begun: dict[int, int] = {}  # of each operation whose maps have a gradient, where
+        free: dict[int, list[int]] = {}  # by size
+
+        def place_of(k: int) -> int:
+            if k not in begun:
+                size = int(self.rows[k]["size"])
+                again = free.get(size)
+                begun[k] = again.pop() if again else self._take(self.n_tiles * size)
+            return begun[k]
+
+        for i in range(len(self.operations) - 1, 0, -1):
+            value, row = self.operations[i].value, self.rows[i]
+            numbers = [self.number[term.of] for term in value.terms]
+            have_begun = [k in begun for k in numbers]
+            row["gradient"] = own = begun.pop(i, NONE)
+            row["passes_on"] = not value.is_stored
+            if value.is_stored or (row["kind"] != KEEP and not have_begun[0]):
+                row["value_gradient"] = place_of(numbers[0])
+                row["value_size"], row["adds"] = self.rows[numbers[0]]["size"], have_begun[0]
+            elif row["kind"] == KEEP:  # in place
+                row["value_gradient"], row["value_size"] = own, row["size"]
+                begun.setdefault(numbers[0], own)
+            else:
+                row["is_shared"] = True
+                row["value_gradient"], row["value_size"] = self._slot("e", self.out[numbers[0]])
+            for j, k in enumerate(numbers):
+                term = self.terms[row["term"] + j]
+                term["gradient"], term["adds"] = place_of(k), have_begun[j]
+            if own not in begun.values():
+                free.setdefault(int(row["size"]), []).append(own)
+
+    def _regions(self) -> list[tuple[int, int]]:
+        """Operations that run without waiting for all tiles: a normalisation waits."""
+        cuts = [0]
+        for i, operation in enumerate(self.operations):
+            terms = operation.value.terms if operation.value else ()
+            read = [self.number[t.of] for t in terms if t.of.norm and _is_of_batch(t.of.norm)]
+            if any(k >= cuts[-1] for k in read):
+                cuts.append(i)
+        return [*zip(cuts, [*cuts[1:], len(self.operations)], strict=True)]
+
+    def _backward_regions(self) -> list[tuple[int, int]]:
+        """The same backwards: a normalisation waits for the sums of what reads it."""
+        cuts = [len(self.operations)]
+        last_reader = {}
+        for i, operation in enumerate(self.operations):
+            for term in operation.value.terms if operation.value else ():
+                last_reader.setdefault(term.of, i)  # the first one is the last to run backwards
+        for i in range(len(self.operations) - 1, -1, -1):
+            norm = self.operations[i].norm
+            if (
+                norm is not None
+                and _is_of_batch(norm)
+                and last_reader[self.operations[i]] < cuts[-1]
+            ):
+                cuts.append(i + 1)
+        return [*zip([*cuts[1:], 0], cuts, strict=True)]
+
+    # ---- a step
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        """What the backbone gives for images (B, C, H, W); running statistics follow."""
+        self._read_parameters()
+        m = self.out[-1]
+        images, outputs = (
+            x.reshape(-1),
+            np.empty((self.width, m.channels, m.height, m.width), np.float32),
+        )
+        for begin, end in self.regions:
+            maps.forward_region(
+                self.rows[begin:end], self.terms, self.memory, images, outputs.reshape(-1),
+                self.width, self.n_slots, WIDE, PIXEL, NEAR, FAR,
+            )  # fmt: skip
+            for i in range(begin, end):
+                if self.rows[i]["moments"] != NONE:
+                    self._take_statistics(i)
+        return outputs
+
+    def backward(self, grad: np.ndarray) -> list[tuple[nn.Parameter, Tensor]]:
+        """Parameters and their gradients, from that at the output of the last forward pass."""
+        for begin, end in self.backward_regions:
+            for i in range(begin, end):
+                if self.rows[i]["has_norm"]:
+                    self._take_sums(i)
+            maps.backward_region(
+                self.rows[begin:end], self.terms, self.memory, grad.reshape(-1), self.width,
+                self.n_slots, WIDE, PIXEL, NEAR, FAR,
+            )  # fmt: skip
+        found = []
+        for i, operation in enumerate(self.operations):
+            if operation.kind == CONVOLUTION:
+                found += self._gradients(i)
+        return [(p, g) for p, g in found if p is not None and p.requires_grad]
+
+    def _read_parameters(self) -> None:
+        """Take over addresses, which may have changed, and normalisations by running statistics."""
+        self.parameters = []  # what addresses point to
+        for operation, row, m in zip(self.operations, self.rows, self.out, strict=True):
+            self._at(row["sums"], 2 * self.n_tiles * m.channels)[:] = 0
+            if operation.kind != CONVOLUTION:
+                continue
+            weights, bias = _weights_of(operation.module)
+            if bias is None:
+                bias = torch.zeros(m.channels)
+            both = [p.detach().contiguous() for p in (weights, bias)]
+            self.parameters += both
+            row["values"], row["bias"] = launch.addresses(torch.float32, *both)
+            norm = operation.norm
+            if norm is not None and not _is_of_batch(norm):
+                running = norm.running_mean.double(), norm.running_var.double()
+                self._write_affine(operation, *(one.numpy() for one in running))
+
+    def _write_affine(self, operation: Operation, mean: np.ndarray, variance: np.ndarray) -> None:
+        """Factors and constants of a normalisation by this mean and this variance."""
+        i, norm = self.number[operation], operation.norm
+        gamma, beta = (
+            default if p is None else p.detach().double().numpy()
+            for p, default in ((norm.weight, 1.0), (norm.bias, 0.0))
+        )
+        self.deviations[i] = np.sqrt(variance + norm.eps)
+        factor = gamma / self.deviations[i]
+        row, n = self.rows[i], len(mean)
+        self._at(row["mean"], n)[:] = mean
+        self._at(row["affine"], 2, n)[:] = factor, beta - mean * factor
+
+    def _take_statistics(self, i: int) -> None:
+        """Mean and variance of each channel over the batch, from those of its tiles; and those that
+        run along. Source: [Ioffe2015].
+        """
+        row, m, norm = self.rows[i], self.out[i], self.operations[i].norm
+        n_valid = np.minimum(LANES, self.width - LANES * np.arange(self.n_tiles))
+        counts = (n_valid * m.height * m.width)[:, None]
+        n = counts.sum()
+        means, squares = np.moveaxis(
+            self._at(row["moments"], self.n_tiles, 2, m.channels).astype(np.float64), 1, 0
+        )
+        mean = (counts * means).sum(0) / n
+        variance = (squares + counts * (means - mean) ** 2).sum(0) / n
+        self._write_affine(self.operations[i], mean, variance)
+        if norm.track_running_stats:
+            norm.num_batches_tracked.add_(1)
+            share = norm.momentum
+            share = 1 / int(norm.num_batches_tracked) if share is None else share
+            for kept, new in (norm.running_mean, mean), (norm.running_var, variance * n / (n - 1)):
+                kept.lerp_(torch.from_numpy(new).to(kept.dtype), share)
+
+    def _sums(self, i: int) -> np.ndarray:
+        """(2, channels) float64, over the batch: of the gradient behind the normalisation, and of
+        its product with what was normalised, less its mean.
+        """
+        sums = self._at(self.rows[i]["sums"], self.n_tiles, 2, self.out[i].channels)
+        return sums.sum(0, dtype=np.float64)
+
+    def _take_sums(self, i: int) -> None:
+        r"""What makes the gradient before a normalisation of that behind it: a g + p y + q.
+
+        .. math:: p = -\frac{a}{n} \frac{\sum g (y - \mu)}{\sigma^2 + \epsilon}, \qquad
+            q = -\frac{a}{n} \sum g - p \mu
+
+        Source: [Ioffe2015].
+        """
+        row, m = self.rows[i], self.out[i]
+        a = self._at(row["affine"], m.channels).astype(np.float64)
+        p = q = np.zeros(m.channels)
+        if _is_of_batch(self.operations[i].norm):
+            n = self.width * m.height * m.width
+            total, product = self._sums(i)
+            p = -a / n * product / self.deviations[i] ** 2
+            q = -a / n * total - p * self._at(row["mean"], m.channels)
+        self._at(row["normal"], 3, m.channels)[:] = a, p, q
+
+    def _gradients(self, i: int) -> Iterator[tuple[nn.Parameter | None, Tensor]]:
+        """Of the parameters of a convolution and its normalisation."""
+        operation, row = self.operations[i], self.rows[i]
+        weights, bias = _weights_of(operation.module)
+        grad = torch.empty(weights.shape)
+        flat = grad.view(-1).numpy()
+        maps.add_up_links(self.rows[i : i + 1], self.memory, flat, self.n_tiles, self.n_slots)
+        yield weights, grad
+        total, product = self._sums(i)
+        norm, of_bias = operation.norm, total
+        if norm is not None:
+            yield norm.weight, torch.from_numpy(product / self.deviations[i]).float()
+            yield norm.bias, torch.from_numpy(total).float()
+            of_bias = total * self._at(row["affine"], len(total))
+            if _is_of_batch(norm):  # which takes off whatever all pixels have in common
+                of_bias = np.zeros_like(total)
+        yield bias, torch.from_numpy(of_bias).float()
+
+
+def _support_of(operation: Operation) -> Any:
+    """Its links; None for a dense convolution, and what is none."""
+    return getattr(operation.module, "support", None)
+
+
+def _weights_of(module: nn.Module) -> tuple[nn.Parameter, nn.Parameter | None]:
+    is_sparse = isinstance(module, layers.SparseConv2d)
+    return module.values if is_sparse else module.weight, module.bias
+
+
+def _is_of_batch(norm: nn.BatchNorm2d) -> bool:
+    """True if it normalises by the batch, not by what it kept."""
+    return norm.training or not norm.track_running_stats
+
+
+# ------------------------------------------------------------------------------- the step
+
+
+class BackboneStep:
+    """A training step of a model with sparse convolutions; made by :func:`lib.train.compiled_step`,
+    which says what it takes. Its optimiser is torch's own, so any fits.
+    """
+
+    finds_gradients_at_inputs = False
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+        *,
+        clip_norm: float | None = None,
+    ) -> None:
+        self.model, self.optimiser, self.loss, self.clip_norm = model, optimiser, loss, clip_norm
+        self._take_over()
+
+    def __getstate__(self) -> tuple:
+        """A copy looks at its own model, and lays out its own memory."""
+        return self.model, self.optimiser, self.loss, self.clip_norm
+
+    def __setstate__(self, state: tuple) -> None:
+        self.model, self.optimiser, self.loss, self.clip_norm = state
+        self._take_over()
+
+    def _take_over(self) -> None:
+        """Look at the model as it is. Raises CannotCompile."""
+        self._snapshot = chains.Snapshot(self.model)
+        self._backbone = Backbone(self.model)
+        self._programs: dict[tuple[int, ...], Program] = {}
+        self._sparse = [m for m in self.model.modules() if isinstance(m, layers.SparseLinear)]
+        for p in self.model.parameters():
+            if p.dtype != torch.float32 or not launch.runs_compiled(p):
+                raise CannotCompile(f"a parameter is {p.dtype} on {p.device}: {chains.LOOPS_OFF}")
+
+    def fitting(self, y: Tensor) -> Tensor | None:
+        """Labels as a step takes them."""
+        return y
+
+    def __call__(self, x: Tensor, y: Tensor, index: Tensor | None = None) -> float:
+        """Take a step; return the mean loss before it.
+
+        Args:
+            x: (N, features...) float32, as the model takes it.
+            y: (N, ...) labels of the loss.
+            index: (B,) int64, which of the examples are the batch; None: all.
+        Raises: ValueError if a shape or a dtype does not fit; CannotCompile if the model has become
+            one that the step does not take, as by a hook.
+        """
+        if index is not None:
+            x, y = x.index_select(0, index), y.index_select(0, index)
+        if any(layer.watched_as is not None for layer in self._sparse):
+            return self._descend(losses.matched(self.loss, self.model(x), y))
+        if not self._snapshot.holds():
+            self._take_over()
+        with torch.no_grad():
+            images = self._backbone.stem(x).contiguous()
+        if images.dtype != torch.float32 or images.ndim != 4 or len(images) == 0:
+            raise ValueError(
+                f"the first convolution gets {images.dtype} of shape {tuple(images.shape)}: give"
+                " (B, C, height, width) float32"
+            )
+        program = self._program_for(tuple(images.shape))
+        features = torch.from_numpy(program.forward(images.numpy())).requires_grad_()
+        loss = losses.matched(self.loss, self._backbone.head(x, features), y)
+        return self._descend(loss, features, program)
+
+    def _program_for(self, shape: tuple[int, ...]) -> Program:
+        n_slots = min(launch.match_threads(), -(-shape[0] // LANES))
+        program = self._programs.get(shape)
+        if program is None or not program.fits(n_slots):
+            if len(self._programs) >= SHAPES:
+                self._programs.clear()
+            program = self._programs[shape] = Program(self._backbone, shape, n_slots)
+        return program
+
+    def _descend(
+        self, loss: Tensor, features: Tensor | None = None, program: Program | None = None
+    ) -> float:
+        """Gradients of all parameters and a step, unless the loss is not finite."""
+        value = loss.item()
+        if not math.isfinite(value):
+            return value
+        self.optimiser.zero_grad()
+        loss.backward()
+        if program is not None:
+            for parameter, grad in program.backward(features.grad.contiguous().numpy()):
+                parameter.grad = grad if parameter.grad is None else parameter.grad + grad
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        return value
