@@ -375,26 +375,27 @@ class Residual(nn.Module):
     Args:
         branch: f.
         unit: h.
-        channels: maps of the unit.
+        missing: maps that the input lacks.
         stride: of the shortcut.
         pieces: maps of the branch for each of the unit.
     """
 
     def __init__(
-        self, branch: nn.Module, unit: nn.Module, channels: int, stride: int, pieces: int = 1
+        self, branch: nn.Module, unit: nn.Module, missing: int, stride: int, pieces: int = 1
     ) -> None:
         super().__init__()
         self.branch = branch
         self.activation = unit
-        self.channels = channels
+        self.missing = missing
         self.pieces = pieces
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) float -> (B, C', H', W') float."""
         shortcut = x[:, :, :: self.stride, :: self.stride]
-        missing = self.channels - x.shape[1]
-        shortcut = F.pad(shortcut, (0, 0, 0, 0, 0, missing)).repeat_interleave(self.pieces, dim=1)
+        shortcut = F.pad(shortcut, (0, 0, 0, 0, 0, self.missing))
+        if self.pieces > 1:
+            shortcut = shortcut.repeat_interleave(self.pieces, dim=1)
         return self.activation(self.branch(x) + shortcut)
 
 
@@ -570,7 +571,7 @@ def _block(parts: _Parts, n_in: int, n_out: int, stride: int) -> Residual:
     parts.conv(n_in, n_out, 3, stride=stride, padding=1, into=branch)
     parts.add("activation", parts.unit(n_out), into=branch)
     parts.conv(n_out, n_out, 3, padding=1, into=branch)
-    return Residual(branch, parts.unit(n_out), n_out, stride, parts.pieces)
+    return Residual(branch, parts.unit(n_out), n_out - n_in, stride, parts.pieces)
 
 
 def _nin(parts: _Parts, image: Image, n_classes: int) -> None:

@@ -9,9 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from papers.set.cnn import channels, network
+from papers.set.cnn.resnet import METHODS as RESNETS
+from papers.set.cnn.resnet import ResNetTraining
 from papers.set.cnn.training import TOPS, CnnTraining, OnMaps, TopTraining
 from papers.shared.methods import METHODS
-from papers.shared.tables import Fields, grid, part
+from papers.shared.tables import Fields, grid, part, runs_of
 from papers.shared.training import training
 
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2)
@@ -97,6 +99,29 @@ def on_features(profile: str) -> list[TopTraining]:
     return with_tops(TopTraining, "set_on_features", **table[profile])
 
 
+def residual(profile: str) -> list[ResNetTraining]:
+    """ResNet-20 with a tenth of the links in its blocks, fixed or evolving, and dense.
+
+    All have one learning rate and one weight decay, which nobody chose for any of them.
+    """
+    settings = {
+        "dataset": "cifar10",
+        "augmentation": 1.0,
+        "epochs": 8,
+        "schedule": "one_cycle",
+        "learning_rate": 0.1,
+        "weight_decay": 5e-4,
+        "seed": range(3),
+        "method": [*RESNETS],
+        "density": {"dense": None, "others": 0.1},
+        "decay": {"set": "cosine", "rigl": "cosine", "others": "constant"},
+        "differences": {"method": METHODS},
+    }
+    small = {"limit": 200, "test_images": 100, "batch_size": 32}
+    table = part(settings, smoke={**small, "epochs": 2}, quick="smoke")
+    return runs_of(ResNetTraining, "set_resnet", profile, table)
+
+
 # ------------------------------------------------------------------------------ the experiments
 
 
@@ -105,4 +130,5 @@ EXPERIMENTS = (
     training("set_cnn_long", long, channels.keep),
     training("set_cnn_tuning", tuning, channels.keep),
     training("set_on_features", on_features, channels.keep),
+    training("set_resnet", residual),
 )
