@@ -598,7 +598,7 @@ class Program:
                 continue
             weights, bias = _weights_of(operation.module)
             if bias is None:
-                bias = torch.zeros(m.channels)
+                bias = weights.new_zeros(m.channels)
             both = [p.detach().contiguous() for p in (weights, bias)]
             self.parameters += both
             row["values"], row["bias"] = launch.addresses(torch.float32, *both)
@@ -670,7 +670,7 @@ class Program:
         """Of the parameters of a convolution and its normalisation."""
         operation, row = self.operations[i], self.rows[i]
         weights, bias = _weights_of(operation.module)
-        grad = torch.empty(weights.shape)
+        grad = torch.empty(weights.shape, dtype=torch.float32)
         flat = grad.view(-1).numpy()
         maps.add_up_links(self.rows[i : i + 1], self.memory, flat, self.n_tiles, self.n_slots)
         yield weights, grad
@@ -735,9 +735,8 @@ class BackboneStep:
         self._backbone = Backbone(self.model)
         self._programs: dict[tuple[int, ...], Program] = {}
         self._sparse = [m for m in self.model.modules() if isinstance(m, layers.SparseLinear)]
-        for p in self.model.parameters():
-            if p.dtype != torch.float32 or not launch.runs_compiled(p):
-                raise CannotCompile(f"a parameter is {p.dtype} on {p.device}: {chains.LOOPS_OFF}")
+        for name, p in self.model.named_parameters():
+            chains.check_place(name, p)
 
     def fitting(self, y: Tensor) -> Tensor | None:
         """Labels as a step takes them."""

@@ -371,13 +371,18 @@ def _check_parameters(model: nn.Module, parts: list[Part]) -> None:
             raise CannotCompile(f"{name} is frozen: train by autograd")
         if parameter._backward_hooks or parameter._post_accumulate_grad_hooks:
             raise CannotCompile(f"{name} has hooks: remove them, or train by autograd")
-        if parameter.dtype != torch.float32 or not parameter.is_cpu:
-            raise CannotCompile(
-                f"{name} is {parameter.dtype} on {parameter.device}: a compiled step takes float32"
-                " on a CPU"
-            )
-        if not launch.runs_compiled(parameter):
-            raise CannotCompile(LOOPS_OFF)
+        check_place(name, parameter)
+
+
+def check_place(name: str, parameter: Tensor) -> None:
+    """Raise CannotCompile unless the loops take it as it lies."""
+    if parameter.dtype != torch.float32 or not parameter.is_cpu:
+        raise CannotCompile(
+            f"{name} is {parameter.dtype} on {parameter.device}: a compiled step takes float32 on a"
+            " CPU"
+        )
+    if not launch.runs_compiled(parameter):
+        raise CannotCompile(LOOPS_OFF)
 
 
 def _check_constants(standardise: layers.Standardise | None, parts: list[Part]) -> None:

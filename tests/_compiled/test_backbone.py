@@ -1,0 +1,321 @@
+"""The compiled step of models with sparse convolutions, against dense float64 and autograd."""
+
+import copy
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lib import CannotCompile, Evolution, Evolver, compiled_step, data, models, sparsify_, train
+from lib._compiled.backbone import BackboneStep
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def batch(*shape, n_classes=10, seed=1):
+    """Images and their classes."""
+    rng = generator(seed)
+    return torch.randn(*shape, generator=rng, dtype=torch.float32), torch.randint(
+        n_classes, shape[:1], generator=rng
+    )
+
+
+class Block(nn.Module):
+    """Two convolutions and a shortcut: every so many pixels, or a convolution of its own."""
+
+    def __init__(self, n_in, n_out, stride, projects):
+        super().__init__()
+        self.conv1 = nn.Conv2d(n_in, n_out, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(n_out)
+        self.conv2 = nn.Conv2d(n_out, n_out, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(n_out)
+        self.stride, self.missing = stride, n_out - n_in
+        self.down = None
+        if projects:
+            convolution = nn.Conv2d(n_in, n_out, 1, stride)
+            self.down = nn.Sequential(convolution, nn.BatchNorm2d(n_out))
+
+    def forward(self, x):
+        y = self.norm2(self.conv2(F.silu(self.norm1(self.conv1(x)))))
+        if self.down is not None:
+            return F.elu(self.down(x) + y)
+        x = x[:, :, :: self.stride, :: self.stride]
+        return F.elu(y + F.pad(x, (0, 0, 0, 0, 1, self.missing - 1) if self.missing else (0,) * 6))
+
+
+def residual(projects):
+    blocks = [Block(6, 6, 1, projects), Block(6, 10, 2, projects), Block(10, 10, 1, projects)]
+    first = [nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.Tanh()]
+    last = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(10, 10)]
+    return nn.Sequential(*first, *blocks, *last)
+
+
+def plain():
+    """Poolings of all kinds, kernels and strides that are no squares, layers behind."""
+    return nn.Sequential(
+        nn.Conv2d(3, 7, 3, padding=1),
+        nn.LeakyReLU(0.3),
+        nn.MaxPool2d(3, 2, padding=1),
+        nn.Conv2d(7, 8, (3, 2), stride=(1, 2), padding=(1, 0), bias=False),
+        nn.BatchNorm2d(8, affine=False),
+        nn.GELU(),
+        nn.AvgPool2d((2, 1)),
+        nn.Conv2d(8, 9, 2, padding="same"),
+        nn.BatchNorm2d(9, track_running_stats=False),
+        nn.Sigmoid(),
+        nn.Flatten(),
+        nn.LazyLinear(12),
+        nn.BatchNorm1d(12),
+        nn.ReLU(),
+        nn.Linear(12, 10),
+    )
+
+
+MODELS = {
+    "residual": lambda: residual(projects=False),
+    "projections": lambda: residual(projects=True),
+    "plain": plain,
+}
+
+
+def made(name="residual", density=0.3, side=(12, 10)):
+    """A model of the names above, made sparse."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = MODELS[name]().float()
+        model(torch.randn(2, 3, *side, dtype=torch.float32))  # sizes of lazy layers
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.reset_running_stats()
+    sparsify_(model, density=density, start="new", generator=generator())
+    return model
+
+
+def sgd(model, lr=0.1):
+    return torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even")  # torch's, in the oracle
+@pytest.mark.parametrize("size", [2, 16, 37])
+@pytest.mark.parametrize("name", MODELS)
+def test_gradients_and_running_statistics_are_those_of_float64(name, size):
+    model = made(name)
+    exact = copy.deepcopy(model).double()
+    x, y = batch(size, 3, 12, 10)
+    step = BackboneStep(model, torch.optim.SGD(model.parameters(), lr=1.0))
+    before = [p.detach().clone() for p in model.parameters()]
+    loss = step(x, y)
+    desired = F.cross_entropy(exact(x.double()), y)
+    desired.backward()
+    assert loss == pytest.approx(desired.item(), rel=1e-5)
+    for (name, p), old, q in zip(model.named_parameters(), before, exact.parameters(), strict=True):
+        error = (old - p.detach() - q.grad).abs().max()
+        assert error <= 2e-5 * max(q.grad.abs().max(), 1), name
+    for kept, desired in zip(model.buffers(), exact.buffers(), strict=True):
+        torch.testing.assert_close(kept, desired, rtol=1e-4, atol=1e-5, check_dtype=False)
+
+
+@pytest.mark.parametrize("density", [0.02, 1.0])
+def test_few_links_and_all_give_the_gradients_of_float64(density):
+    model = made(density=density) if density < 1 else made(density=0.999)
+    exact = copy.deepcopy(model).double()
+    x, y = batch(20, 3, 8, 8)
+    before = [p.detach().clone() for p in model.parameters()]
+    BackboneStep(model, torch.optim.SGD(model.parameters(), lr=1.0))(x, y)
+    F.cross_entropy(exact(x.double()), y).backward()
+    for p, old, q in zip(model.parameters(), before, exact.parameters(), strict=True):
+        assert (old - p.detach() - q.grad).abs().max() <= 2e-5 * max(q.grad.abs().max(), 1)
+
+
+def test_largest_of_equal_pixels_is_the_first_as_in_torch():
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.MaxPool2d(2), nn.Conv2d(2, 3, 2), nn.Flatten())
+    model = nn.Sequential(*model, nn.Linear(3, 3)).float()
+    sparsify_(model, density={"0": 0.5, "2": 0.5}, start="new", generator=generator())
+    exact = copy.deepcopy(model)
+    x = torch.randint(2, (17, 1, 4, 4), generator=generator()).float()  # many are equal
+    y = torch.randint(3, (17,), generator=generator())
+    compiled_step(model, sgd(model))(x, y)
+    optimiser = sgd(exact)
+    F.cross_entropy(exact(x), y).backward()
+    optimiser.step()
+    for p, q in zip(model.parameters(), exact.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-6)
+
+
+def trained(model, n_steps, optimiser=None, start=0, threads=1):
+    """The model after some steps on batches of changing size."""
+    torch.set_num_threads(threads)
+    step = compiled_step(model, optimiser or sgd(model))
+    for i in range(start, start + n_steps):
+        step(*batch(20 + 7 * (i % 2), 3, 10, 10, seed=i))
+    return model
+
+
+def bytes_of(model):
+    return b"".join(t.numpy().tobytes() for t in model.state_dict().values())
+
+
+def test_two_threads_give_the_bytes_of_one():
+    assert bytes_of(trained(made(), 3, threads=2)) == bytes_of(trained(made(), 3, threads=1))
+
+
+def test_training_goes_on_from_a_state_to_the_same_bytes():
+    whole = trained(made(), 4)
+    begun = made()
+    optimiser = sgd(begun)
+    trained(begun, 2, optimiser)
+    again = made()
+    again.load_state_dict(begun.state_dict())
+    other = sgd(again)
+    other.load_state_dict(copy.deepcopy(optimiser.state_dict()))
+    assert bytes_of(trained(again, 2, other, start=2)) == bytes_of(whole)
+
+
+@pytest.mark.parametrize("make", [sgd, lambda model: torch.optim.Adam(model.parameters())])
+def test_steps_by_autograd_may_stand_between(make):
+    model = made()
+    by_autograd = copy.deepcopy(model)
+    optimiser, other = make(model), make(by_autograd)
+    step = compiled_step(model, optimiser, nn.CrossEntropyLoss(label_smoothing=0.1), clip_norm=0.5)
+    for i in range(3):
+        x, y = batch(24, 3, 10, 10, seed=i)
+        loss = F.cross_entropy(by_autograd(x), y, label_smoothing=0.1)
+        other.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(by_autograd.parameters(), 0.5)
+        other.step()
+        assert step(x, y) == pytest.approx(loss.item(), rel=1e-4)
+    others = dict(by_autograd.named_parameters())
+    del others[
+        "0.bias"
+    ]  # a normalisation takes it off: its gradient is rounding, which Adam enlarges
+    for name, q in others.items():
+        torch.testing.assert_close(model.get_parameter(name), q, rtol=1e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("grow", ["random", "gradient"])
+def test_links_move_between_steps(grow):
+    model = made()
+    optimiser = sgd(model)
+    step = compiled_step(model, optimiser)
+    evolver = Evolver(
+        model, optimiser, Evolution("magnitude", grow), every=2, steps=6, generator=generator()
+    )
+    layers = dict(models.sparse_layers(model))
+    before = {name: layer.support.keys.clone() for name, layer in layers.items()}
+    for i in range(6):
+        step(*batch(24, 3, 10, 10, seed=i))
+        evolver.step()
+    assert any(not torch.equal(layers[name].support.keys, keys) for name, keys in before.items())
+    by_autograd = copy.deepcopy(model)
+    x, y = batch(24, 3, 10, 10, seed=9)
+    assert step(x, y) == pytest.approx(F.cross_entropy(by_autograd(x), y).item(), rel=1e-4)
+
+
+def test_normalisations_in_evaluation_mode_keep_their_statistics():
+    model = trained(made(), 3).train()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    by_autograd = copy.deepcopy(model)
+    x, y = batch(20, 3, 10, 10)
+    compiled_step(model, sgd(model))(x, y)
+    optimiser = sgd(by_autograd)
+    F.cross_entropy(by_autograd(x), y).backward()
+    optimiser.step()
+    for p, q in zip(model.state_dict().values(), by_autograd.state_dict().values(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-5)
+
+
+def test_frozen_parameters_stay():
+    model = made()
+    model[0].requires_grad_(False)
+    before = model[0].weight.clone()
+    learns = [p for p in model.parameters() if p.requires_grad]
+    compiled_step(model, torch.optim.SGD(learns, lr=1.0))(*batch(20, 3, 10, 10))
+    assert torch.equal(model[0].weight, before)
+
+
+def test_loss_that_is_not_finite_is_returned_before_any_update():
+    model = made()
+    before = bytes_of(nn.ParameterList(model.parameters()))
+    x, y = batch(20, 3, 10, 10)
+    x[3] = float("inf")
+    assert not torch.isfinite(torch.tensor(compiled_step(model, sgd(model))(x, y)))
+    assert bytes_of(nn.ParameterList(model.parameters())) == before
+
+
+class Outside(nn.Module):
+    """A convolution between whose maps stands what no tile runs."""
+
+    def __init__(self, between):
+        super().__init__()
+        self.first, self.between = nn.Conv2d(3, 8, 3, padding=1), between
+        self.second, self.last = nn.Conv2d(8, 8, 3, padding=1), nn.LazyLinear(10)
+
+    def forward(self, x):
+        return self.last(self.second(self.between(self.first(x))).flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("between", "name"),
+    [
+        (nn.GroupNorm(2, 8), "between"),
+        (nn.Softmax2d(), "between"),
+        (nn.Conv2d(8, 8, 3, padding=1, groups=8), "between"),
+        (nn.MaxPool2d(3, 1, 1, ceil_mode=True), "between"),
+    ],
+)
+def test_what_does_not_fit_is_named(between, name):
+    model = Outside(between).float()
+    model(torch.randn(2, 3, 6, 6, dtype=torch.float32))
+    sparsify_(model, density=0.5, start="new")
+    with pytest.raises(CannotCompile, match=f"calls {name} before its last convolution"):
+        compiled_step(model, sgd(model))
+
+
+def test_hooks_are_refused():
+    model = made()
+    model[3].register_forward_hook(lambda *_: None)
+    with pytest.raises(CannotCompile, match="has hooks"):
+        compiled_step(model, sgd(model))
+
+
+def test_images_of_another_size_are_refused_by_name():
+    step = compiled_step(model := made(), sgd(model))
+    with pytest.raises(ValueError, match=r"maps of \(5, 10, 10\) do not fit"):
+        step(*batch(4, 5, 10, 10))
+
+
+@pytest.fixture
+def float32():
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    yield
+    torch.set_default_dtype(before)
+
+
+@pytest.mark.usefixtures("float32")
+def test_fit_takes_it_without_a_warning():
+    split = data.load("digits", validation=100, limit=300)
+    settings = train.Settings(epochs=1, learning_rate=0.01, evolution=Evolution("sign"))
+
+    def trained_net():
+        net = models.convnet("resnet20", (8, 8), 10, standardisation=split.standardisation())
+        sparsify_(net, density={"block*": 0.2}, start="new", generator=generator())
+        return net
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net = trained_net()
+        history = train.fit(net, split, settings, seed=0)
+    by_autograd = trained_net()
+    by_autograd[0].register_forward_hook(lambda *_: None)
+    with pytest.warns(UserWarning, match="fit goes by autograd"):
+        other = train.fit(by_autograd, split, settings, seed=0)
+    ours, theirs = (one.metrics[0]["train_loss"] for one in (history, other))
+    assert ours == pytest.approx(theirs, rel=1e-3)
