@@ -10,6 +10,7 @@ from pybtex.database import Entry, parse_file
 import papers
 from lib import bench
 from lib._boundary import REFERENCE, ROOT, whole
+from lib.bench.convolutions import IMAGE, PASS, STEP
 from lib.command import judged, notebooks, planned
 from lib.report import benchmark, labels, tables
 from lib.report.verdicts import in_full, readings
@@ -130,15 +131,16 @@ def speed(measure: str) -> str:
     return f"{as_markdown(written)}\n\nMeasured on {benchmark.machines(rows)}."
 
 
-def speed_of_own() -> str:
-    """The same for models of torch's own modules, a row a model."""
-    rows = bench.stored().query("sweep == 'own'")
+def speed_of_each(prefix: str, called: str) -> str:
+    """The same for measures that begin alike, a row each."""
+    table = bench.stored()
+    rows = table[table["measure"].str.startswith(prefix)]
     if rows.empty:
         return "Not measured yet."
     tables = []
-    for measure, of_model in rows.groupby("measure", sort=False):
-        written = benchmark.multiples(of_model).reset_index()
-        written.insert(0, "model", measure.removeprefix("own_step: "))
+    for measure, of_one in rows.groupby("measure", sort=False):
+        written = benchmark.multiples(of_one).reset_index()
+        written.insert(0, called, measure.removeprefix(prefix))
         tables.append(written)
     written = pd.concat(tables)
     written["density"] = [f"{100 * density:.3g} %" for density in written["density"]]
@@ -184,7 +186,10 @@ TABLES: dict[str, Callable[[], str]] = {  # by the name that the comments around
     "planned runs": planned_runs,
     "cards": all_notebooks,
     "references": all_references,
-    "speed of own": speed_of_own,
+    "speed of own": partial(speed_of_each, "own_step: ", "model"),
+    "speed of convolutions": partial(speed_of_each, PASS, "layer"),
+    "speed of images": partial(speed_of_each, IMAGE, "layer"),
+    "speed of convolutional networks": partial(speed_of_each, STEP, "network"),
     **{
         f"speed of {measure}": partial(speed, measure)
         for measure in ("training_step", "epoch", "predict_1", "predict_1024", "layer")

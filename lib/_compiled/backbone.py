@@ -523,7 +523,7 @@ class Program:
             for j, k in enumerate(numbers):
                 term = self.terms[row["term"] + j]
                 term["gradient"], term["adds"] = place_of(k), have_begun[j]
-            if own not in begun.values():
+            if own != NONE and own not in begun.values():
                 free.setdefault(int(row["size"]), []).append(own)
 
     def _regions(self) -> list[tuple[int, int]]:

@@ -244,7 +244,8 @@ class Pass:
 
     def __init__(self, module: nn.Module, x: Tensor, *, generator: torch.Generator) -> None:
         self.module, self.x = module, x.clone().requires_grad_()
-        self.grad_y = torch.rand(module(x).shape, generator=generator)
+        y = module(x).detach()
+        self.grad_y = torch.empty_like(y).uniform_(generator=generator)  # in its memory format
 
     def __call__(self) -> tuple[Tensor, ...]:
         inputs = self.x, *self.module.parameters()

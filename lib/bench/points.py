@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from lib import activations, layers, train
 from lib._boundary import PROFILES, RESULTS, check_known
-from lib.bench import boltzmann, contenders, own, roofline, timing
+from lib.bench import boltzmann, contenders, convolutions, own, roofline, timing
 from lib.bench.contenders import BATCH, WIDTHS
 from lib.runs.environment import environment
 from lib.support import erdos_renyi_density, random_support
@@ -105,7 +105,7 @@ def points_of(profile: str) -> list[Point]:
         return _paper()
     chosen = []
     for point in _paper():
-        if point.sweep in ("epochs", "cifar10_mlp", "peaks"):
+        if point.sweep in ("epochs", "cifar10_mlp", "peaks", "convolutions"):
             continue  # they take minutes
         if point.sweep == "width":
             is_wanted = max(point.widths) in (500, 1000, 2000, 16_384)
@@ -167,6 +167,13 @@ def _paper() -> list[Point]:
     for name, density in itertools.product((*own.MODELS, own.OURS), HEADLINES):
         step = Point("own", partial(own_steps, name), density=density, on_one=True)
         points.append(replace(step, rounds=7, names=own.WAYS))
+    for density in convolutions.DENSITIES:
+        for name, batch in itertools.product(convolutions.LAYERS, (BATCH, 1)):
+            layer = Point("convolutions", partial(convolution, name), density=density, batch=batch)
+            points.append(replace(layer, on_one=True, rounds=3))
+        for name in convolutions.NETWORKS:
+            step = Point("convolutions", partial(convolutional_steps, name), density=density)
+            points.append(replace(step, on_one=True))
     for n_hidden in (500, 2500):
         sizes = (boltzmann.N_VISIBLE, n_hidden)
         density = erdos_renyi_density(*sizes, boltzmann.ER_EPSILON)
@@ -205,6 +212,22 @@ def own_steps(name: str, point: Point) -> Samples:
         else:
             steps[way] = own.OwnStep(name, way, point.widths, point.density, point.batch)
     return {f"own_step: {name}": timing.compare(steps, *point.pace)}
+
+
+def convolution(name: str, point: Point) -> Samples:
+    """Forward and backward passes of a convolution, or, of one image, its output."""
+    if point.batch == 1:
+        calls = convolutions.predictions(name, point.density)
+        return {f"{convolutions.IMAGE}{name}": timing.compare(calls, *point.pace)}
+    calls = convolutions.passes(name, point.density, point.batch)
+    return {f"{convolutions.PASS}{name}": timing.compare(calls, *point.pace)}
+
+
+def convolutional_steps(name: str, point: Point) -> Samples:
+    """Points of training steps of convolutional networks."""
+    ways = (way for way in convolutions.WAYS if way != "sparseprop")
+    steps = {way: convolutions.NetworkStep(name, way, point.density, point.batch) for way in ways}
+    return {f"{convolutions.STEP}{name}": timing.compare(steps, *point.pace)}
 
 
 def predictions(point: Point) -> Samples:

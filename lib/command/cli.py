@@ -629,7 +629,8 @@ def _lines_of_claims(table: "pd.DataFrame") -> Iterator[str]:
 def show_bench(sweep: str | None, threads: int | None, sweeps: bool, target: str | None) -> None:
     """Time training steps, epochs and predictions against dense and other libraries.
 
-    SWEEP is one part of all that is measured: "own" times models of torch's own modules.
+    SWEEP is one part of all that is measured: "own" times models of torch's own modules,
+    "convolutions" layers and networks with sparse convolutions.
     """
     import torch
 

@@ -63,6 +63,7 @@ CONTENDERS = {  # of the benchmark
     "sparselab": look("sparselab", "#4a3fa0", "--", marker="D"),
     "masked": look("masked dense", "#777777", ":", marker="v"),
     "dense_modules": look("dense, plain", "#555555", ":", marker="<"),
+    "channels_last": look("dense, channels last", "#222222", ":", marker=">"),
     "dense": look("dense", "#000000", ":", marker="^"),
     "scikit_learn": look("scikit-learn", "#7a9a01", "--", marker="P"),
     "floor": look("floor: arithmetic, L2", "#66ccbb", "-", marker="."),

@@ -75,7 +75,14 @@ def plain():
     )
 
 
+def alike():
+    """Maps of one size throughout, the images included."""
+    layers = [nn.Conv2d(3, 3, 3, padding=1) for _ in range(3)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(10))
+
+
 MODELS = {
+    "alike": alike,
     "residual": lambda: residual(projects=False),
     "projections": lambda: residual(projects=True),
     "plain": plain,
