@@ -581,10 +581,14 @@ class SparseConv2d(SparseLinear):
             )
 
     def as_rows(self, x: Tensor, grad_y: Tensor) -> tuple[Tensor, Tensor]:
-        """A row for each pixel of the output: what its kernels see, and the gradient there."""
+        """Rows whose product is the gradient at all positions of the kernels: of the identity, and
+        of this gradient. Rows of what each pixel sees would take up to a hundred times the memory.
+        """
         x, grad_y = (t if t.ndim == 4 else t[None] for t in (x, grad_y))
-        seen = F.unfold(_padded(x, self.geometry), self.kernel_size, stride=self.stride)
-        return seen.mT.flatten(0, 1), grad_y.flatten(2).mT.flatten(0, 1)
+        shape = self.out_channels, self.in_channels, *self.kernel_size
+        padded = _padded(x, self.geometry)
+        gradient = torch.nn.grad.conv2d_weight(padded, shape, grad_y.to(x), self.stride)
+        return torch.eye(self.in_features).to(x), gradient.flatten(1).t()
 
     def extra_repr(self) -> str:
         sizes = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
