@@ -1019,6 +1019,8 @@ def _row(
     shape = max((tuple(p.shape) for p in own), key=lambda shape: (len(shape), shape), default=())
     if isinstance(module, SparseLinear):
         shape = module.out_features, module.in_features
+    if isinstance(module, SparseConv2d):  # while operations are counted, it is a dense convolution
+        forward, step = forward * links // positions, step * links // positions
     n_parameters = sum(p.numel() for p in own)
     kind, scale = type(module).__name__, positions / links if links else 1
     costs = forward, step, scale * forward, scale * step

@@ -15,6 +15,7 @@ from lib import (
     evolve_,
     random_support,
     sparsify_,
+    summary,
     use_implementation,
 )
 
@@ -252,3 +253,11 @@ def test_densified_model_computes_the_same(padding):
     before = model(x).detach()
     assert densify_(model) == ["1"] and type(model[1]) is nn.Conv2d
     torch.testing.assert_close(model(x), before, rtol=1e-4, atol=1e-4)
+
+
+def test_summary_counts_the_multiply_adds_of_links():
+    model = nn.Sequential(layer_of(3, 4, 3, padding=1, density=0.25)).float()
+    row = summary(model, (2, 3, 8, 8)).table.iloc[0]
+    of_links = 2 * 8 * 8 * model[0].nnz
+    assert (row["forward"], row["step"]) == (of_links, 2 * of_links)  # no gradient at the input
+    assert row["forward_share"] == pytest.approx(model[0].nnz / (4 * 3 * 9))
