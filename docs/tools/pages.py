@@ -11,6 +11,7 @@ import papers
 from lib import bench
 from lib._boundary import REFERENCE, ROOT, whole
 from lib.bench.convolutions import IMAGE, PASS, STEP
+from lib.bench.points import OWN_PEAK
 from lib.command import judged, notebooks, planned
 from lib.report import benchmark, labels, tables
 from lib.report.verdicts import in_full, readings
@@ -148,6 +149,18 @@ def speed_of_each(prefix: str, called: str) -> str:
     return f"{as_markdown(written)}\n\nMeasured on {benchmark.machines(rows)}."
 
 
+def memory_of_own() -> str:
+    """MiB that a training step of models of torch's own modules takes, a row a width."""
+    table = bench.stored()
+    rows = table[table["measure"] == OWN_PEAK]
+    if rows.empty:
+        return "Not measured yet."
+    rows = rows.assign(contender=rows["contender"].map(benchmark.name_of))
+    table = rows.pivot_table("median_ms", "n", "contender", sort=False).round()
+    written = table.map("{:,.0f} MiB".format).rename_axis("neurons in a layer").reset_index()
+    return f"{as_markdown(written)}\n\nMeasured on {benchmark.machines(rows)}."
+
+
 def all_references() -> str:
     """Every reference below a heading, to which links lead."""
     entries = parse_file(BIBLIOGRAPHY).entries
@@ -187,6 +200,7 @@ TABLES: dict[str, Callable[[], str]] = {  # by the name that the comments around
     "cards": all_notebooks,
     "references": all_references,
     "speed of own": partial(speed_of_each, "own_step: ", "model"),
+    "memory of own": memory_of_own,
     "speed of convolutions": partial(speed_of_each, PASS, "layer"),
     "speed of images": partial(speed_of_each, IMAGE, "layer"),
     "speed of convolutional networks": partial(speed_of_each, STEP, "network"),

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lib.bench.contenders import DROPOUT
+from lib.bench import timing
+from lib.bench.contenders import BATCH, DROPOUT
 from lib.sparsify import sparsify_
 from lib.train import compiled_step
 
@@ -100,3 +101,20 @@ class OwnStep:
         loss.backward()
         self.optimiser.step()
         return loss.item()
+
+
+def peak_memory(way: str, widths: Sequence[int], density: float) -> float:
+    """MiB by which making a model and three training steps raise a new process's peak. The model is
+    dense at first, also where it then becomes sparse.
+    """
+    return timing.of_new_process("own", way, list(widths), density)
+
+
+def print_peak(way: str, widths: Sequence[int], density: float) -> None:
+    """Measure and print the peak, in the process that :func:`peak_memory` starts."""
+    timing.load_loops()
+    before = timing.peak_so_far()
+    step = OwnStep("Sequential", way, widths, density, BATCH)
+    for _ in range(3):
+        step()
+    print(timing.peak_so_far() - before)

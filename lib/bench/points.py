@@ -167,6 +167,9 @@ def _paper() -> list[Point]:
     for name, density in itertools.product((*own.MODELS, own.OURS), HEADLINES):
         step = Point("own", partial(own_steps, name), density=density, on_one=True)
         points.append(replace(step, rounds=7, names=own.WAYS))
+    for n in (1000, 8000):
+        widths = (WIDTHS[0], n, n, n, WIDTHS[-1])
+        points.append(Point("own", own_peaks, widths, density=0.01, names=own.WAYS, rounds=1))
     for density in convolutions.DENSITIES:
         for name, batch in itertools.product(convolutions.LAYERS, (BATCH, 1)):
             layer = Point("convolutions", partial(convolution, name), density=density, batch=batch)
@@ -212,6 +215,16 @@ def own_steps(name: str, point: Point) -> Samples:
         else:
             steps[way] = own.OwnStep(name, way, point.widths, point.density, point.batch)
     return {f"own_step: {name}": timing.compare(steps, *point.pace)}
+
+
+def own_peaks(point: Point) -> Samples:
+    """MiB that such models take; nothing but on Linux."""
+    if not timing.STATUS.exists():
+        return {}
+    peaks = {}
+    for way in point.names:
+        peaks[way] = np.array([own.peak_memory(way, point.widths, point.density)])
+    return {OWN_PEAK: peaks}
 
 
 def convolution(name: str, point: Point) -> Samples:
@@ -313,7 +326,8 @@ def cd1_steps(point: Point) -> Samples:
 
 
 FLOORED = ("steps", "predictions", "layers")  # sweeps whose floors the pages show
-UNSCALED = ("peak_memory", "unit memory", "multiply-adds", "L2", "bandwidth", "latency")
+OWN_PEAK = "own_peak_memory"
+UNSCALED = ("peak_memory", OWN_PEAK, "unit memory", "multiply-adds", "L2", "bandwidth", "latency")
 
 
 def measure_points(chosen: Sequence[Point], threads: Sequence[int] | None = None) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ STATUS = Path("/proc/self/status")  # Linux; memory is not measured elsewhere
 TICKS = 100  # of STAT a second
 WORK = (0, 1, 2, 5, 6, 7)  # user, nice, system, interrupts (2), and what other machines took
 PEAK_PROGRAM = (
-    "import sys, json; from lib.bench import timing; timing.print_peak(*json.loads(sys.argv[1]))"
+    "import sys, json; from lib.bench import {0}; {0}.print_peak(*json.loads(sys.argv[1]))"
 )
 
 
@@ -141,13 +142,14 @@ def peak_memory(
     """MiB by which building the network and training it raise a new process's peak: three steps,
     an update of its links if it is sparse, and another step. It holds the examples of one batch.
     """
-    arguments = json.dumps([contender, list(widths), batch, links])
-    done = subprocess.run(
-        [sys.executable, "-c", PEAK_PROGRAM, arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        check=True,
-    )
+    return of_new_process("timing", contender, list(widths), batch, links)
+
+
+def of_new_process(module: str, *arguments: Any) -> float:
+    """What ``print_peak`` of a module of this package prints in a process of its own."""
+    program = PEAK_PROGRAM.format(module)
+    command = [sys.executable, "-c", program, json.dumps(arguments)]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
     return float(done.stdout)
 
 
@@ -158,11 +160,16 @@ def print_peak(
     links: dict[str, float],
 ) -> None:
     """Measure and print the peak, in the process that :func:`peak_memory` starts."""
-    _train_a_little(contenders.Trainer("fused", (8, 8, 8, 2), 4, er_epsilon=1.0))
-    before = peak_so_far()  # with the kernels loaded
+    load_loops()
+    before = peak_so_far()
     trainer = contenders.Trainer(contender, widths, batch, examples=batch, **links)
     _train_a_little(trainer)
     print(peak_so_far() - before)
+
+
+def load_loops() -> None:
+    """Load the compiled loops, which are no part of what a network takes."""
+    _train_a_little(contenders.Trainer("fused", (8, 8, 8, 2), BATCH, er_epsilon=1.0))
 
 
 def _train_a_little(trainer: contenders.Trainer) -> None:

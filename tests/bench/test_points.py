@@ -137,7 +137,7 @@ def test_smoke_has_small_layers_and_few_rounds():
 def test_smaller_profiles_have_every_part_but_what_takes_minutes(profile):
     parts = {point.sweep for point in bench.points_of(profile)}
     assert parts == {point.sweep for point in bench.points_of("paper")} - {
-        *("epochs", "cifar10_mlp", "peaks"),
+        *("epochs", "cifar10_mlp", "peaks", "convolutions"),
     }
 
 
