@@ -3,7 +3,7 @@
 import pytest
 from matplotlib import colors
 
-from lib.bench import boltzmann, contenders
+from lib.bench import boltzmann, contenders, convolutions
 from lib.report import labels
 from lib.report.labels import Labels, look
 from papers.shared.labels import LABELS
@@ -111,5 +111,5 @@ def test_methods_of_a_column_come_once_in_the_order_of_the_table(room):
 
 
 def test_every_contender_of_the_benchmark_has_a_look():
-    drawn = {*contenders.CONTENDERS, *boltzmann.STEPS, "floor"}
+    drawn = {*contenders.CONTENDERS, *boltzmann.STEPS, *convolutions.WAYS, "floor"}
     assert drawn == set(labels.CONTENDERS)
