@@ -107,7 +107,7 @@ def residual(profile: str) -> list[ResNetTraining]:
     settings = {
         "dataset": "cifar10",
         "augmentation": 1.0,
-        "epochs": 8,
+        "epochs": 4,
         "schedule": "one_cycle",
         "learning_rate": 0.1,
         "weight_decay": 5e-4,
