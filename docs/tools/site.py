@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lib._boundary import ROOT
-from lib.command import gallery, notebooks
-from lib.command.gallery import PAPER
+from lib.command import notebooks
+from lib.report import takeaways
+from lib.report.takeaways import PAPER
 from tools import explorer
 from tools.pages import replace_between
 
@@ -90,7 +91,7 @@ def show_stored_pictures(book: dict[str, Any]) -> None:
 
 def cards(books: list[Path]) -> str:
     """A card a notebook: its question, its answer, and the picture of that."""
-    answers = gallery.takeaways(PAPER)
+    answers = takeaways.read(PAPER)
     lines = ["::::{grid} 1 2 2 3", ":gutter: 2", ""]
     for path in books:
         picture = main_picture(path)

@@ -14,6 +14,7 @@ from pathlib import Path
 import papers
 from lib import _boundary
 from lib._boundary import PART, sha256, whole
+from lib.report import takeaways
 from lib.runs.records import RECORDS, Store
 
 STAMP = ".rendered.json"
@@ -80,7 +81,9 @@ def of_notebook(path: Path, profile: str, common: str) -> str:
     lists_notebooks = any("lib.command" in source for _, source in cells)
     others = [path.parent] if lists_notebooks else []
     records = of_records(experiments_of(path), profile)
-    return digest(profile, json.dumps(cells), common, records, *others)
+    answers = takeaways.read(profile)
+    titles = [answers[place] for place in answers if place.startswith(f"{path.stem}/")]
+    return digest(profile, json.dumps(cells), common, records, *titles, *others)
 
 
 def experiments_of(path: Path) -> set[str]:

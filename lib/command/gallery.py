@@ -1,6 +1,5 @@
 """The page that shows every figure of a profile."""
 
-import csv
 import html
 import os
 from pathlib import Path
@@ -8,9 +7,9 @@ from pathlib import Path
 from lib import _boundary
 from lib._boundary import explained, whole
 from lib.command import notebooks
+from lib.report import takeaways
+from lib.report.takeaways import PAPER
 
-PAPER = "paper"  # the profile that the takeaways are of
-TAKEAWAYS = _boundary.ROOT / "docs" / "takeaways.csv"
 TALK = (  # the pictures to show first, in this order
     "18_do_moving_links_help/leads",
     "11_set_ablation/leads_tuned",
@@ -45,27 +44,18 @@ def write(profile: str) -> Path:
     return page
 
 
-def takeaways(profile: str) -> dict[str, str]:
-    """{notebook/figure: what it shows, in a sentence}; there are some for the paper alone."""
-    if profile != PAPER:
-        return {}
-    with TAKEAWAYS.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {f"{row['notebook']}/{row['figure']}": row["takeaway"] for row in rows}
-
-
 def text(profile: str) -> str:
     """The page: thumbnails that lead to the figures, each with what it shows and its sources."""
     lines = [
         f"# Figures, profile {profile}",
         "",
-        "Each asks its question at its top; links lead to its notebook, the numbers behind it"
-        " (csv) and its vector form (svg).",
+        "The title of a figure says what it shows, or asks a question; links lead to its notebook,"
+        " the numbers behind it (csv) and its vector form (svg).",
         "",
     ]
     if profile != PAPER:
         lines += [SHORT, ""]
-    sentences, root = takeaways(profile), _boundary.FIGURES / profile
+    sentences, root = takeaways.read(profile), _boundary.FIGURES / profile
     if profile == PAPER:
         lines += ["## For a talk", "", "<table>"]
         for place in TALK:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.report import labels
-from lib.report.layout import WIDTH, handles_of, head, legend_beside, log_x, panels, plain
+from lib.report.layout import WIDTH, handles_of, legend_beside, log_x, panels, plain
 
 QUARTILES = "#cc0000"
 WIDE = 100  # largest over smallest, from which on no numbers stand between powers of ten
@@ -84,7 +84,6 @@ def step_bars(steps: pd.DataFrame, title: str, below: str = "") -> Figure:
         ax.set_title(f"{100 * density:.3g} % of the links", fontsize="medium")
         ax.set_xlabel("milliseconds (× ours)")
         ax.margins(x=0.45)
-    head(fig, title, below)
     return fig
 
 

@@ -19,8 +19,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lib._boundary import FIGURES, explained, whole
+from lib.report import takeaways
 from lib.report.animation import write_animation
-from lib.report.layout import foot
+from lib.report.layout import foot, retitle
 
 STYLE = {
     "axes.spines.right": False,
@@ -69,7 +70,9 @@ def current_profile() -> str:
 def publish(fig: Figure, name: str, data: pd.DataFrame) -> None:
     """Save a figure with the numbers behind it, show it in the notebook and close it.
 
-    Where there is no number nothing is saved: the notebook alone says what was not run.
+    In the profile paper its takeaway becomes its title, unless that has a number, which a title
+    would have to compute. Where there is no number nothing is saved: the notebook alone says what
+    was not run.
 
     Args:
         fig: the figure.
@@ -82,13 +85,13 @@ def publish(fig: Figure, name: str, data: pd.DataFrame) -> None:
     if data.empty:
         show(fig)
     else:
-        path = save_figure(fig, name, notebook, profile, data)
+        path = save_figure(_answered(fig, name), name, notebook, profile, data)
         display.display(display.Image(path.read_bytes()))
 
 
 def publish_animation(figs: Iterable[Figure], name: str, data: pd.DataFrame) -> None:
     """Save figures of one size as the frames of a moving picture with the numbers behind them, show
-    it in the notebook and close them.
+    it in the notebook and close them. They are titled as those of :func:`publish`.
 
     Args:
         figs: one or more, in their order.
@@ -100,7 +103,7 @@ def publish_animation(figs: Iterable[Figure], name: str, data: pd.DataFrame) -> 
     save_table(data, name, notebook, profile)
     path = _figures() / profile / notebook / f"{name}.png"
     with whole(path) as part:
-        write_animation(figs, part)
+        write_animation((_answered(fig, name) for fig in figs), part)
     display.display(display.Image(path.read_bytes()))
 
 
@@ -112,6 +115,14 @@ def publish_table(data: pd.DataFrame, name: str) -> None:
     notebook, profile = _place(name, "table")
     if len(data):
         save_table(data, name, notebook, profile)
+
+
+def _answered(fig: Figure, name: str) -> Figure:
+    """The figure, titled with its takeaway if that has no number."""
+    sentence = takeaways.read(_current["profile"]).get(f"{_current['notebook']}/{name}", "")
+    if sentence and not re.search(r"\d", sentence):
+        retitle(fig, sentence.removesuffix("."))
+    return fig
 
 
 def _in_kernel() -> bool:

@@ -13,6 +13,7 @@ import pytest
 import papers
 from lib import _boundary
 from lib.command import fresh, notebooks
+from lib.report import takeaways
 from tests.checkouts import check_out, variables, write_notebook
 
 # ------------------------------------------------------------------------------------- digests
@@ -117,6 +118,15 @@ def test_every_experiment_in_the_metadata_of_a_notebook_is_one_that_it_reads():
     """So that ``figures`` makes no run that no figure shows."""
     for path in notebooks.find():
         assert set(notebooks.needed(path)) <= fresh.experiments_of(path), path.name
+
+
+@pytest.mark.parametrize(("profile", "changes"), [("paper", True), ("smoke", False)])
+def test_takeaways_that_are_titles_are_sources(tmp_path, monkeypatch, profile, changes):
+    (book,) = notebooks.find(["quickstart"])
+    before = fresh.of_notebook(book, profile, "")
+    monkeypatch.setattr(takeaways, "FILE", tmp_path / "takeaways.csv")
+    takeaways.FILE.write_text("notebook,figure,takeaway\nquickstart,update,Links move.\n")
+    assert (fresh.of_notebook(book, profile, "") != before) == changes
 
 
 # --------------------------------------------------------------------------------- stamps

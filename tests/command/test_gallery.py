@@ -1,6 +1,5 @@
 """The page of all figures of a profile, and the sentences that say what those of the paper show."""
 
-import csv
 import html
 import re
 
@@ -8,6 +7,7 @@ import pytest
 
 from lib import _boundary
 from lib.command import gallery, notebooks
+from lib.report import takeaways
 from tests.checkouts import write_notebook
 
 
@@ -37,7 +37,7 @@ def paper(figures, monkeypatch):
     draw(folder, *(f"10_curves/{name}" for name in ("a.png", "a.csv", "a.svg", "b.png", "b.csv")))
     file = figures.with_name("takeaways.csv")
     file.write_text('notebook,figure,takeaway\n10_curves,a,"All ""rise"" | fall, π."\n', "utf-8")
-    monkeypatch.setattr(gallery, "TAKEAWAYS", file)
+    monkeypatch.setattr(takeaways, "FILE", file)
     monkeypatch.setattr(gallery, "TALK", ("10_curves/b",))
     return folder
 
@@ -117,11 +117,6 @@ def test_links_of_the_page_lead_to_files(figures):
     assert [link for link in links if not (figures / link).is_file()] == []
 
 
-def rows():
-    with gallery.TAKEAWAYS.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def stored(pattern):
     """Figures of the paper as they are stored, whatever folder this run draws to."""
     found = (_boundary.ROOT / "figures" / "paper").glob(pattern)
@@ -129,12 +124,12 @@ def stored(pattern):
 
 
 def test_every_figure_of_the_paper_has_one_takeaway():
-    assert [(row["notebook"], row["figure"]) for row in rows()] == stored("*/*.png")
+    places = [tuple(line.split(",")[:2]) for line in takeaways.FILE.read_text("utf-8").splitlines()]
+    assert places[1:] == stored("*/*.png")
 
 
 def test_takeaway_is_one_sentence_of_at_most_22_words():
-    for row in rows():
-        sentence = row["takeaway"]
+    for sentence in takeaways.read("paper").values():
         assert 0 < len(sentence.split()) <= 22, sentence
         assert re.fullmatch(r"[A-Z\d].*[^.\s]\.", sentence), sentence
         assert not re.search(r"[.!?] [A-Z]", sentence), sentence
@@ -149,7 +144,7 @@ def test_stored_page_says_what_the_takeaways_say():
     text = (_boundary.ROOT / "figures" / "paper" / "README.md").read_text(encoding="utf-8")
     shown = [html.unescape(alt) for alt in re.findall(r'alt="([^"]*)"', text)]
     shown = shown[len(gallery.TALK) :]
-    assert sorted(shown) == sorted(row["takeaway"] for row in rows())
+    assert sorted(shown) == sorted(takeaways.read("paper").values())
 
 
 def test_notebook_without_a_number_is_named_in_full(figures, tmp_path):

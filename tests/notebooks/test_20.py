@@ -33,6 +33,7 @@ def test_numbers_of_the_text_follow_from_the_records():
         "SET ends {:.2f} points below dense on MNIST and {:.2f} points below on Fashion-MNIST", *gap
     )
     _gap_shrinks(text, lengths)
+    assert set(longest["weight_decay"]) == {2e-4}  # as the picture "gains" says
 
     def gain(dataset, method):
         both = [mean(longest, "accuracy", dataset, m, dropout=0.1) for m in (method, "fixed")]

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from matplotlib import ticker
 
-from lib.report import layout, publishing
+from lib.report import layout, publishing, takeaways
+
+LONG = "An answer of many words, which stands in two lines of about the same length; here they end"
 
 
 @pytest.fixture(autouse=True)
@@ -86,10 +88,13 @@ def test_long_names_are_broken_beside_a_panel():
     assert layout.beside("digits (scikit-learn, 8 × 8)") == "digits (scikit-learn,\n8 × 8)"
 
 
+@pytest.mark.parametrize("answer", ["", "an answer", LONG], ids=["none", "short", "long"])
 @pytest.mark.parametrize("below", ["", "one line", "two\nlines"])
-def test_heading_and_footer_overlap_nothing(below):
+def test_heading_and_footer_overlap_nothing(below, answer):
     fig, axs = layout.panels(2, 3, 2, "a title", below)
     plt.setp(axs, xlabel="x", ylabel="y", title="panel")
+    if answer:
+        layout.retitle(fig, answer)
     layout.foot(fig, "where it comes from")
     fig.canvas.draw()
     title, under, foot = (text.get_window_extent() for text in fig.texts)
@@ -98,6 +103,27 @@ def test_heading_and_footer_overlap_nothing(below):
     lowest = under.y0 if below else title.y0
     assert max(panel.y1 for panel in panels) <= lowest
     assert min(panel.y0 for panel in panels) >= foot.y1
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_panels_keep_their_size_below_an_answer_in_two_lines(columns):
+    fig, axs = layout.panels(columns, 3, 2, "a title", "one line")
+    fig.canvas.draw()
+    before = [ax.get_window_extent().height for ax in axs]
+    layout.retitle(fig, LONG)
+    fig.canvas.draw()
+    assert [ax.get_window_extent().height for ax in axs] == pytest.approx(before, abs=1)
+    title, under = fig.texts
+    assert len(title.get_text().splitlines()) == 2 and under.get_text() == "one line"
+    assert title.get_text().replace("\n", " ") == LONG
+    assert title.get_window_extent().x1 <= fig.bbox.x1
+
+
+def test_every_takeaway_fits_a_page_in_two_lines():
+    fig, _ = layout.panels(1, layout.WIDTH, 2, "a title")
+    for sentence in takeaways.read("paper").values():
+        layout.retitle(fig, sentence)
+        assert fig.texts[0].get_window_extent().x1 <= fig.bbox.x1, sentence
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from PIL import Image
 import papers
 from lib import _boundary, report
 from lib.command import notebooks
-from lib.report import animation, labels, publishing
+from lib.report import animation, labels, layout, publishing, takeaways
 
 DATA = pd.DataFrame({"epoch": [1, 2, 3], "mean": [0.25, 1 / 3, 0.5]})
 SUFFIXES = ("svg", "png", "csv")
@@ -162,6 +162,63 @@ def test_published_figure_is_saved_shown_and_closed(folder, shown):
     assert files_in(folder / "quick" / "10_set_mlp") == desired
     assert len(shown) == 1
     assert not plt.fignum_exists(fig.number)
+
+
+def ask() -> Figure:
+    fig, _ = layout.panels(1, 3, 2, "Does it rise?", "one seed")
+    return fig
+
+
+@pytest.fixture
+def answers(tmp_path, monkeypatch):
+    """Takeaways of two figures, of which one has a number."""
+    file = tmp_path / "takeaways.csv"
+    file.write_text("notebook,figure,takeaway\nbook,a,It rises.\nbook,b,It rises by 3 points.\n")
+    monkeypatch.setattr(takeaways, "FILE", file)
+
+
+@pytest.mark.parametrize(
+    ("profile", "name", "title"),
+    [
+        ("paper", "a", "It rises"),
+        ("paper", "b", "Does it rise?"),
+        ("paper", "c", "Does it rise?"),
+        ("smoke", "a", "Does it rise?"),
+        ("quick", "a", "Does it rise?"),
+    ],
+)
+def test_takeaway_without_a_number_is_the_title_in_the_paper(
+    folder, shown, answers, profile, name, title
+):
+    report.begin("book", profile)
+    report.publish(ask(), name, DATA)
+    drawing = (folder / profile / "book" / f"{name}.svg").read_text()
+    heading = [text for text in ("Does it rise?", "It rises") if f">{text}</text>" in drawing]
+    assert heading == [title] and ">one seed</text>" in drawing
+
+
+def test_figure_that_was_not_run_asks(folder, shown, answers):
+    report.begin("book", "paper")
+    fig = ask()
+    report.publish(fig, "a", DATA[:0])
+    assert fig.texts[0].get_text() == "Does it rise?"
+
+
+def test_moving_picture_has_its_takeaway_in_every_frame(folder, shown, answers):
+    report.begin("book", "paper")
+    figs = [ask(), ask()]
+    report.publish_animation(figs, "a", DATA)
+    assert [fig.texts[0].get_text() for fig in figs] == ["It rises", "It rises"]
+
+
+def test_figure_with_an_answer_gives_the_same_files(folder, shown, answers):
+    report.begin("book", "paper")
+    files = []
+    for _ in range(2):
+        report.publish(ask(), "a", DATA)
+        place = folder / "paper" / "book"
+        files.append([(place / f"a.{suffix}").read_bytes() for suffix in SUFFIXES])
+    assert files[0] == files[1]
 
 
 def test_where_there_is_no_number_nothing_is_saved(folder, shown):
