@@ -202,7 +202,7 @@ def test_with_fewer_links_a_lead_stays():
     share = rows["share"].min()
     lead = t_interval(rows.loc[rows["share"] == share, "value"])
     assert lead.low > 1 and share == pytest.approx(1.354 / 3, rel=0.02)
-    assert f"With a third as many links, a lead of {lead.value:.1f} points stays." in README
+    assert f"With a third as many links, a lead of {lead.value:.1f} points stays ([62]" in README
 
 
 def test_second_result_is_that_of_notebook_60():

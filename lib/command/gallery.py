@@ -14,7 +14,7 @@ TALK = (  # the pictures to show first, in this order
     "18_do_moving_links_help/leads",
     "11_set_ablation/leads_tuned",
     "60_accuracy_at_one_percent/start_or_rule",
-    "60_accuracy_at_one_percent/by_links",
+    "62_few_links/by_links",
     "11_set_ablation/main_result",
     "15_visible_connectivity/looking_for_the_digits",
     "17_network_structure/layer",

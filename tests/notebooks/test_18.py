@@ -45,8 +45,8 @@ def mean_of_twelve_settings():
 
 
 def by_links():
-    """Leads of notebook 60, from its accuracies."""
-    rows = published("60_accuracy_at_one_percent/by_links")
+    """Leads of notebook 62, from its accuracies."""
+    rows = published("62_few_links/by_links")
     place = ["dataset", "links", "seed"]
     fixed = rows.query("method == 'fixed'").set_index(place)["value"].rename("fixed")
     rows = rows.query("method in ['set', 'rigl']").merge(fixed, left_on=place, right_index=True)

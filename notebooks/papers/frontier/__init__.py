@@ -1,4 +1,4 @@
-"""How far one link in a hundred reaches: claims of our own, of no paper. Notebooks 60 and 61, and
+"""How far one link in a hundred reaches: claims of our own, of no paper. Notebooks 60 to 62, and
 sections of 14 and 23.
 """
 
