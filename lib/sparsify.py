@@ -156,6 +156,12 @@ def sparsify_(
         )
     generator = layers.given_or_seeded(generator)
     chosen = _chosen(model, tuple(KINDS[kind] for kind in kinds), filter)
+    for name, number in by_name.items():
+        if name in density and number < 1 and name not in chosen:
+            raise ValueError(
+                f"density of {name!r} = {number}, but this layer stays dense: leave it out, or"
+                " change filter and kinds (convolutions with groups or dilation stay dense)"
+            )
     shapes = {name: _sides(module) for name, module in chosen.items()}
     numbers = _numbers_of_links(shapes, by_name or density, er_epsilon, distribution)
     made = {}

@@ -1192,3 +1192,10 @@ def test_first_name_that_fits_gives_the_density():
 def test_densities_by_name_are_checked(density, sentence):
     with pytest.raises(ValueError, match=sentence):
         sparsify_(Mixed(), density=density, start="new")
+
+
+def test_a_density_of_a_layer_that_stays_dense_is_refused():
+    with pytest.raises(ValueError, match="density of 'conv' = 0.5, but this layer stays dense"):
+        sparsify_(Mixed(), density={"conv": 0.5, "head": 0.1}, start="new", kinds=("linear",))
+    sparsify_(model := Mixed(), density={"*": 0.5}, start="new", kinds=("linear",))
+    assert isinstance(model.conv, nn.Conv2d)  # a pattern may fit layers of other kinds
