@@ -34,10 +34,10 @@ from tests.notebooks import test_32 as sparse
 from tests.notebooks import test_40 as pruning
 from tests.notebooks import test_51 as splash
 from tests.notebooks import test_60 as starts
-from tests.notebooks import test_62 as curve
 from tests.notebooks import test_61 as certified
 from tests.notebooks import test_61_attacks as attacks
 from tests.notebooks import test_61_corruptions as corruptions
+from tests.notebooks import test_62 as curve
 from tests.notebooks.summaries import ends, with_both_decays
 from tests.prose import Section, sections
 
