@@ -223,7 +223,7 @@ def test_finding_2():
 
 def beside_dense_of_working_widths(text):
     """Whether RigL is a small dense network in disguise."""
-    widths = experiments_of_networks.WORKING["hidden"]  # test_experiments counts them
+    widths = experiments_of_networks.WORKING[FM]["hidden"]  # test_experiments counts them
     text.says("it leaves {}, {} and {} of the 1,000 neurons of its hidden layers", *widths)
     text.says("at work after 150 epochs")
     ends, links = moving.ends_of_control()
