@@ -230,11 +230,11 @@ def working_tuning(profile: str) -> Runs:
 
 
 def working_widths(profile: str) -> Runs:
-    """With the settings chosen, on all training images, as long as the shortest of :func:`shorter`
-    and as the networks that are reported.
+    """With the settings chosen, on all training images, as long as those of :func:`shorter` and of
+    :func:`networks`.
     """
     scale = {**WORKING_SCALE, **WORKING_CHOSEN, "differences": {"dataset": WORKING}}
-    scale |= {"epochs": [SHORTER["paper"][0], 150], "seed": range(5)}
+    scale |= {"epochs": [*SHORTER["paper"], 150], "seed": range(5)}
     short: Fields = {"epochs": 1}
     return tabled("working_widths", profile, part(scale, smoke=short, quick=short))
 
