@@ -223,10 +223,10 @@ def test_finding_2():
 
 def beside_dense_of_working_widths(text):
     """Whether RigL is a small dense network in disguise."""
-    widths = experiments_of_networks.WORKING["hidden"]  # test_experiments counts them
+    widths = experiments_of_networks.WORKING[FM]["hidden"]  # test_experiments counts them
     text.says("it leaves {}, {} and {} of the 1,000 neurons of its hidden layers", *widths)
     text.says("at work after 150 epochs")
-    ends, links = moving.ends_of_control()
+    ends, links = moving.ends_of_control(FM, 20)
     text.says("It has {:,.0f} links, nine times", links["dense_working"])
     assert round(links["dense_working"] / links["rigl"]) == 9
     text.says("All networks of this table train for 20 epochs")

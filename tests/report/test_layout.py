@@ -119,6 +119,21 @@ def test_panels_keep_their_size_below_an_answer_in_two_lines(columns):
     assert title.get_window_extent().x1 <= fig.bbox.x1
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Links that move",
+        "Links that move gain accuracy on every data set;\nlinks that stay do not",
+        "Yes, links that move from one place to another\ngain accuracy on every set that we have",
+    ],
+    ids=["short", "clauses", "middle"],
+)
+def test_long_answer_is_broken_between_clauses_near_its_middle(answer):
+    fig, _ = layout.panels(1, 2, 2, "a title")
+    layout.retitle(fig, answer.replace("\n", " "))
+    assert fig.texts[0].get_text() == answer
+
+
 def test_every_takeaway_fits_a_page_in_two_lines():
     fig, _ = layout.panels(1, layout.WIDTH, 2, "a title")
     for sentence in takeaways.read("paper").values():

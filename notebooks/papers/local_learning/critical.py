@@ -54,7 +54,7 @@ class Critical(NamedTuple):
 
 
 def released_noise(
-    model: nn.Module, x: Tensor, y: Tensor, *, sizes: np.ndarray = NOISE_SIZES, generator: Generator
+    model: nn.Module, x: Tensor, y: Tensor, *, sizes: np.ndarray, generator: Generator
 ) -> Critical:
     r"""Gaussian noise drawn anew at each size, :math:`x + \epsilon n`, not clipped.
 
@@ -76,9 +76,7 @@ def released_noise(
     return _first(model, x, y, move, sizes)
 
 
-def released_fgsm(
-    model: nn.Module, x: Tensor, y: Tensor, *, sizes: np.ndarray = GRADIENT_SIZES
-) -> Critical:
+def released_fgsm(model: nn.Module, x: Tensor, y: Tensor, *, sizes: np.ndarray) -> Critical:
     r"""One step along the sign of the gradient of cross-entropy, clipped to [0, 1].
 
     Where the loss underflows the gradient is 0 and nothing moves.
@@ -94,12 +92,7 @@ def released_fgsm(
 
 
 def released_pgd(
-    model: nn.Module,
-    x: Tensor,
-    y: Tensor,
-    *,
-    sizes: np.ndarray = GRADIENT_SIZES,
-    steps: int = STEPS,
+    model: nn.Module, x: Tensor, y: Tensor, *, sizes: np.ndarray, steps: int = STEPS
 ) -> Critical:
     r"""Steps of .01 along the sign of the gradient, of a tenth of the size where the size is below
     .01, each projected into the ball; clipped to [0, 1] after the last.
@@ -133,7 +126,7 @@ def noise(
     y: Tensor,
     *,
     white: Tensor | float,
-    sizes: np.ndarray = NOISE_SIZES,
+    sizes: np.ndarray,
     generator: Generator,
 ) -> Critical:
     r"""Gaussian noise of one direction for each image, clipped: where the line leaves the class.
@@ -155,12 +148,7 @@ def noise(
 
 
 def fgsm(
-    model: nn.Module,
-    x: Tensor,
-    y: Tensor,
-    *,
-    white: Tensor | float,
-    sizes: np.ndarray = GRADIENT_SIZES,
+    model: nn.Module, x: Tensor, y: Tensor, *, white: Tensor | float, sizes: np.ndarray
 ) -> Critical:
     r"""One step along the sign of the gradient of the log-odds, clipped, at every size.
 
@@ -183,7 +171,7 @@ def pgd(
     y: Tensor,
     *,
     white: Tensor | float,
-    sizes: np.ndarray = GRADIENT_SIZES,
+    sizes: np.ndarray,
     steps: int = STEPS,
     generator: Generator,
 ) -> Critical:

@@ -7,290 +7,238 @@ widths the networks that decide are also trained on all images.
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from lib.runs.config import Run
-from lib.runs.experiment import Experiment, keep_all, keep_nothing
+from lib.runs.experiment import Experiment, keep_nothing
 from papers.adaptive_topology import experiments as adaptive_topology
 from papers.local_learning import studies, training
 from papers.local_learning.training import CORRECTED, RELEASED, HiddenNetwork, LocalLayer
 from papers.shared import study
 from papers.shared.study import Study
+from papers.shared.tables import Fields, Table, part, runs_of
 
-Fields = dict[str, Any]
+THREE, FIVE = range(3), range(5)  # seeds
 
 # -------------------------------------------------------------------------- layers learned locally
 
-DIGITS: Fields = {"dataset": "digits", "n_units": 30, "epochs": 2, "batch_size": 100}
-QUICK: Fields = {"n_units": 100, "epochs": 30, "batch_size": 100, "limit": 10_000}  # 30 a unit
-MNIST: Fields = {"rank": 7, "step_size": 0.04}  # of the released code
-LAYERS: dict[str, dict[str, tuple[int, Fields]]] = {  # by experiment and profile: seeds, fields
-    "kh": {
-        "smoke": (2, DIGITS),
-        "quick": (1, {**QUICK, "dataset": "cifar10"}),
-        "paper": (5, {"dataset": "cifar10"}),
-    },
-    "kh_mnist": {
-        "smoke": (1, {**DIGITS, **MNIST}),
-        "quick": (1, {**QUICK, **MNIST, "dataset": "mnist"}),
-        "paper": (
-            3,
-            {**MNIST, "dataset": "mnist", "n_units": 2000, "batch_size": 100, "epochs": 60},
-        ),
-    },
-    "kh_long": {
-        "smoke": (1, {**DIGITS, "n_units": 40}),
-        "quick": (1, {**QUICK, "dataset": "cifar10", "n_units": 120}),
-        "paper": (3, {"dataset": "cifar10", "n_units": 2000, "epochs": 1000}),
-    },
-    "kh_sparse": {
-        "smoke": (1, {**DIGITS, **MNIST, "density": 0.2}),
-        "quick": (1, {**QUICK, **MNIST, "dataset": "mnist", "density": 0.1}),
-        "paper": (
-            3,
-            {
-                **MNIST,
-                "dataset": "mnist",
-                "n_units": 1000,
-                "batch_size": 100,
-                "epochs": 50,
-                "density": 0.05,
-            },
-        ),
-    },
-}
-SPARSE_VARIANTS: dict[str, Fields] = {
+MNIST: Fields = {"dataset": ["mnist"], "rank": 7, "step_size": 0.04}  # of the released code
+TINY: Fields = {"n_units": 30, "epochs": 2, "batch_size": 100}
+SHORT: Fields = {"n_units": 100, "epochs": 30, "batch_size": 100, "limit": 10_000}  # 30 a unit
+LINKS: dict[str, Fields] = {  # of units that see a part of the image, or all
     "evolving links": {"evolving": True},
     "fixed links": {},
     "all links": {"density": None},
 }
+LAYERS: dict[str, Table] = {
+    "kh": part(
+        {"dataset": ["cifar10"], "seed": FIVE}, smoke={**TINY, "seed": range(2)}, quick=SHORT
+    ),
+    "kh_mnist": part(
+        {**MNIST, "n_units": 2000, "batch_size": 100, "epochs": 60, "seed": THREE},
+        smoke=TINY,
+        quick=SHORT,
+    ),
+    "kh_long": part(
+        {"dataset": ["cifar10"], "n_units": 2000, "epochs": 1000, "seed": THREE},
+        smoke={**TINY, "n_units": 40},
+        quick={**SHORT, "n_units": 120},
+    ),
+    "kh_sparse": part(
+        {
+            **MNIST,
+            "variant": [*LINKS],
+            "differences": {"variant": LINKS},
+            "n_units": 1000,
+            "density": 0.05,
+            "batch_size": 100,
+            "epochs": 50,
+            "seed": THREE,
+        },
+        smoke={**TINY, "density": 0.2},
+        quick={**SHORT, "density": 0.1},
+    ),
+}
 
 
 def layers(experiment: str, profile: str) -> list[LocalLayer]:
-    """The layers of an experiment of :data:`LAYERS`; of the sparse one, layers whose units see a
-    part of the image, by links that evolve or are fixed, and such that see all.
-    """
-    seeds, fields = LAYERS[experiment][profile]
-    variants = SPARSE_VARIANTS if experiment == "kh_sparse" else {RELEASED: {}}
-    runs = []
-    for variant, changes in variants.items():
-        for seed in range(seeds):
-            run = LocalLayer(experiment, variant=variant, seed=seed, **{**fields, **changes})
-            stand_in = dataclasses.replace(run, dataset="digits")
-            runs.append(_with_stand_in(run, stand_in, profile))
-    return runs
-
-
-def _with_stand_in(run: Run, stand_in: Run, profile: str) -> Run:
-    """The run; where its data cannot be had, the profile "quick" takes another."""
-    return dataclasses.replace(run, stand_in=stand_in) if profile == "quick" else run
+    """The layers of an experiment of :data:`LAYERS`."""
+    return runs_of(LocalLayer, experiment, profile, LAYERS[experiment])
 
 
 # ----------------------------------------------------------------------------------- the networks
 
-BOTH = f"{RELEASED} and {CORRECTED}"  # of networks that are measured under both protocols
-SPECTRAL: Fields = {"method": "specreg", "batch_norm": True, "law": "spectral"}
+METHODS: dict[str, Fields] = {
+    "bp": {},
+    "l2": {},
+    "jreg": {},
+    "jreg_units": {},
+    "specreg": {"batch_norm": True, "law": "spectral"},
+    "kh": {"power": 4.5, "law": "constant"},
+}
+PENALTIES: Fields = {
+    "l2": ["weights"],
+    "jreg": ["hidden, as released", "logits"],
+    "jreg_units": ["activations"],
+    "specreg": ["spectrum, as released", "spectrum"],
+    "others": "none",
+}
 # Couplings of the corrected penalties were set before any network was trained: a fifth of the
 # example of [Hoffman2019], which is 0.1 of half the squared norm, and those of the released code.
 # What others do on validation images: `tuning`.
-KINDS: tuple[Fields, ...] = (
-    {"method": "bp", "variant": BOTH},
-    {"method": "l2", "variant": BOTH, "penalty": "weights", "coupling": 5e-4},
-    {"method": "jreg", "variant": RELEASED, "penalty": "hidden, as released", "coupling": 1e-3},
-    {"method": "jreg", "variant": CORRECTED, "penalty": "logits", "coupling": 1e-2},
-    {"method": "jreg_units", "variant": CORRECTED, "penalty": "activations", "coupling": 1e-3},
-    {**SPECTRAL, "variant": RELEASED, "penalty": "spectrum, as released", "coupling": 1.0},
-    {**SPECTRAL, "variant": CORRECTED, "penalty": "spectrum", "coupling": 1.0},
-)
-WIDE_KINDS = tuple(kind for kind in KINDS if kind["method"] in ("bp", "l2", "jreg_units"))
-CORRECTED_KINDS = tuple({**kind, "variant": CORRECTED} for kind in WIDE_KINDS)
-READOUT: Fields = {"method": "kh", "power": 4.5, "law": "constant"}
+COUPLINGS: dict[str, Fields] = {
+    "weights": {"coupling": 5e-4},
+    "hidden, as released": {"coupling": 1e-3, "variant": RELEASED},
+    "logits": {"coupling": 1e-2, "variant": CORRECTED},
+    "activations": {"coupling": 1e-3, "variant": CORRECTED},
+    "spectrum, as released": {"coupling": 1.0, "variant": RELEASED},
+    "spectrum": {"coupling": 1.0, "variant": CORRECTED},
+}
+DIFFERENCES: Fields = {"method": METHODS, "penalty": COUPLINGS}
+PRUNED: dict[str, Fields] = {name: {"pruned": name} for name in (RELEASED, CORRECTED)}
+PAPER: Fields = {
+    "dataset": ["cifar10"],
+    "seed": FIVE,
+    "method": ["bp", "l2", "jreg_units", "kh"],
+    # back-propagated ones with a corrected penalty, or none, are measured under both protocols
+    "variant": {"kh": [RELEASED, CORRECTED], "others": f"{RELEASED} and {CORRECTED}"},
+    "penalty": PENALTIES,
+    "differences": {**DIFFERENCES, "variant": PRUNED},
+}
 ALL_IMAGES = ("all_images_500", "all_images_2000")
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Networks of one width.
-
-    Args:
-        layers: experiment of the layers that are learned locally.
-        kinds: fields of the other networks.
-        seeds: of each.
-        fields: of all.
-        trained: of those trained by back-propagation.
-        spectral: of those with a spectral penalty, whose batches must be large.
-        readouts: of those on learned layers.
-        read: how many of the learned layers have read-outs; None: all.
-        protocols: for which there are read-outs.
-    """
-
-    layers: str
-    kinds: tuple[Fields, ...]
-    seeds: int
-    fields: Fields
-    trained: Fields
-    spectral: Fields
-    readouts: Fields
-    read: int | None = None
-    protocols: tuple[str, ...] = (RELEASED, CORRECTED)
-
-
-SCALES = {  # of the profile "paper"
-    "bio_networks": Scale(
-        "kh",
-        KINDS,
-        5,
-        {"dataset": "cifar10", "n_units": 500, "limit": 10_000},
-        trained={"epochs": 30, "batch_size": 250},
-        spectral={"epochs": 60, "batch_size": 1000},
-        readouts={"epochs": 1000},
-        read=3,
+OF_ALL_IMAGES: Fields = {
+    **PAPER,
+    "variant": {"kh": [CORRECTED], "others": CORRECTED},
+    "penalty": {**PENALTIES, "specreg": ["spectrum"]},
+    "epochs": {"kh": 1000, "others": 40},
+    # batches as large as a spectrum needs: the released spectral code has 1.5 times the width
+    "batch_size": {"kh": 1000, "specreg": 3500, "others": 500},
+}
+# In the small profiles nothing is pruned, as mixtures need more units.
+ON_DIGITS: Fields = {"limit": 1000, "batch_size": 200, "validation": 200}  # equal batches
+SMOKE: Fields = {
+    **ON_DIGITS,
+    "n_units": 30,
+    "epochs": {"kh": 5, "others": 3},
+    "differences": DIFFERENCES,
+}
+QUICK: Fields = {
+    "n_units": 100,
+    "limit": 5000,
+    "epochs": {"kh": 50, "others": 10},
+    "batch_size": {"kh": 1000, "specreg": 500, "others": 250},
+    "differences": DIFFERENCES,
+    "fallback": {"dataset": "digits", **ON_DIGITS},
+}
+ALONE: Fields = {"method": ["kh"], "epochs": 5}  # a read-out
+NETWORKS: dict[str, Table] = {
+    "bio_networks": part(
+        {
+            **PAPER,
+            "method": [*METHODS],
+            "n_units": 500,
+            "limit": 10_000,
+            "epochs": {"kh": 1000, "specreg": 60, "others": 30},
+            "batch_size": {"kh": 1000, "specreg": 1000, "others": 250},
+        },
+        smoke=SMOKE,
+        quick=QUICK,
     ),
-    "wide_networks": Scale(
-        "kh_long",
-        WIDE_KINDS,
-        5,
-        {"dataset": "cifar10", "n_units": 2000, "limit": 20_000},
-        trained={"epochs": 15, "batch_size": 500},
-        spectral={},
-        readouts={"epochs": 300},
-        read=1,
+    "wide_networks": part(
+        {
+            **PAPER,
+            "n_units": 2000,
+            "limit": 20_000,
+            "epochs": {"kh": 300, "others": 15},
+            "batch_size": {"kh": 1000, "others": 500},
+        },
+        smoke={**SMOKE, "n_units": 40},
+        quick={**QUICK, "n_units": 120},
     ),
-    "all_images_500": Scale(
-        "kh",
-        CORRECTED_KINDS,
-        5,
-        {"dataset": "cifar10", "n_units": 500},
-        trained={"epochs": 40, "batch_size": 500},
-        spectral={},
-        readouts={"epochs": 1000},
-        protocols=(CORRECTED,),
+    "all_images_500": part(
+        {**OF_ALL_IMAGES, "n_units": 500}, smoke={**SMOKE, **ALONE}, quick={**QUICK, **ALONE}
     ),
-    "all_images_2000": Scale(
-        "kh_long",
-        (*CORRECTED_KINDS, KINDS[-1]),
-        3,
-        {"dataset": "cifar10", "n_units": 2000},
-        trained={"epochs": 40, "batch_size": 500},
-        spectral={"batch_size": 3500},  # the released spectral code has 1.5 times the width
-        readouts={"epochs": 1000},
-        protocols=(CORRECTED,),
+    "all_images_2000": part(
+        {
+            **OF_ALL_IMAGES,
+            "method": ["bp", "l2", "jreg_units", "specreg", "kh"],
+            "n_units": 2000,
+            "seed": THREE,
+        },
+        smoke={**SMOKE, **ALONE, "n_units": 40},
+        quick={**QUICK, **ALONE, "n_units": 120},
     ),
 }
-SMALL_DIGITS: Fields = {  # batches of one size, as spectra need
-    "dataset": "digits",
-    "limit": 1000,
-    "batch_size": 200,
-    "validation": 200,
+READ: dict[str, tuple[str, int]] = {  # the layers below the read-outs, and how many have some
+    "bio_networks": ("kh", 3),
+    "wide_networks": ("kh_long", 1),
+    "all_images_500": ("kh", 5),
+    "all_images_2000": ("kh_long", 3),
 }
-SMALL: dict[str, dict[str, Fields]] = {  # what the small profiles change of each scale
-    "smoke": {
-        "fields": SMALL_DIGITS,
-        "trained": {"epochs": 3},
-        "spectral": {},
-        "readouts": {"epochs": 5},
-    },
-    "quick": {
-        "fields": {"dataset": "cifar10", "limit": 5000},
-        "trained": {"epochs": 10, "batch_size": 250},
-        "spectral": {"epochs": 10, "batch_size": 500},
-        "readouts": {"epochs": 50},
-    },
-}
-
-
-def scale_of(experiment: str, profile: str) -> Scale:
-    """The scale of an experiment; in the small profiles one seed, of the width that the layers have
-    there, and of the networks that see all images a read-out.
-    """
-    scale = SCALES[experiment]
-    if profile == "paper":
-        return scale
-    changes = SMALL[profile]
-    fields = changes["fields"] | {"n_units": LAYERS[scale.layers][profile][1]["n_units"]}
-    scale = dataclasses.replace(scale, seeds=1, **{**changes, "fields": fields})
-    if experiment in ALL_IMAGES:
-        return dataclasses.replace(scale, kinds=(), readouts={"epochs": 5})
-    return scale
 
 
 def networks(experiment: str, profile: str) -> list[HiddenNetwork]:
-    """Read-outs on locally learned layers, and networks trained by back-propagation."""
-    scale = scale_of(experiment, profile)
-    pool = layers(scale.layers, profile)[: scale.read]
-    runs = []
-    for seed in range(scale.seeds):
-        for kind in scale.kinds:
-            changes = {**scale.fields, **scale.trained, **kind}
-            if kind["method"] == "specreg":
-                changes |= scale.spectral
-            runs.append(HiddenNetwork(experiment, seed=seed, **changes))
-        parent = dataclasses.replace(pool[seed % len(pool)], stand_in=None)
-        changes = {**scale.fields, **scale.readouts, **READOUT, "parent": parent}
-        for variant in scale.protocols:
-            pruned = variant if profile == "paper" else ""  # mixtures need more units
-            run = HiddenNetwork(experiment, seed=seed, variant=variant, pruned=pruned, **changes)
-            runs.append(run)
-    return [_with_digits(run, profile) for run in runs]
+    """Networks trained by back-propagation, and read-outs on locally learned layers."""
+    below, n = READ[experiment]
+    pool = layers(below, profile)[:n]
+    runs = runs_of(HiddenNetwork, experiment, profile, NETWORKS[experiment])
+    return [_on(pool[run.seed % len(pool)], run) if run.method == "kh" else run for run in runs]
 
 
 def sparse_readouts(profile: str) -> list[HiddenNetwork]:
     """Read-outs on the sparse layers."""
-    small = profile == "smoke"
-    runs = []
-    for layer in layers("kh_sparse", profile):
-        run = HiddenNetwork(
-            "sparse_readouts",
-            dataset=layer.dataset,
-            variant=layer.variant,
-            n_units=layer.n_units,
-            parent=dataclasses.replace(layer, stand_in=None),
-            seed=layer.seed,
-            epochs=5 if small else 100,
-            validation=200 if small else 5000,
-            limit=layer.limit,
-            batch_size=200 if small else 1000,
-            **READOUT,
-        )
-        runs.append(_with_digits(run, profile))
-    return runs
+    paper: Fields = {
+        "dataset": ["mnist"],
+        "method": ["kh"],
+        "variant": [*LINKS],
+        "differences": DIFFERENCES,
+        "n_units": 1000,
+        "epochs": 100,
+        "seed": THREE,
+    }
+    smoke = {**SMOKE, "limit": None, "epochs": 5}
+    table = part(paper, smoke=smoke, quick={**QUICK, "limit": 10_000, "epochs": 100})
+    runs = runs_of(HiddenNetwork, "sparse_readouts", profile, table)
+    pairs = zip(layers("kh_sparse", profile), runs, strict=True)
+    return [_on(layer, run) for layer, run in pairs]
 
 
-def _with_digits(run: HiddenNetwork, profile: str) -> HiddenNetwork:
-    changes: Fields = {"dataset": "digits", "validation": 200, "batch_size": 200, "limit": 1000}
-    if run.parent is not None:
-        changes["parent"] = dataclasses.replace(run.parent, dataset="digits")
-    return _with_stand_in(run, dataclasses.replace(run, **changes), profile)
+def _on(layer: LocalLayer, run: HiddenNetwork) -> HiddenNetwork:
+    """The read-out on a layer, also of the run that stands in."""
+    stand_in = run.stand_in
+    if stand_in is not None:
+        stand_in = dataclasses.replace(stand_in, parent=layer.stand_in)
+    parent = dataclasses.replace(layer, stand_in=None)
+    return dataclasses.replace(run, parent=parent, stand_in=stand_in)
 
 
-TRIED = {
-    "weights": (5e-5, 5e-4, 5e-3),
-    "logits": (1e-3, 1e-2, 1e-1),
-    "activations": (1e-4, 1e-3, 1e-2),
-    "spectrum": (1e-2, 1e-1, 1.0),
+TRIED: dict[str, list[float]] = {
+    "weights": [5e-5, 5e-4, 5e-3],
+    "logits": [1e-3, 1e-2, 1e-1],
+    "activations": [1e-4, 1e-3, 1e-2],
+    "spectrum": [1e-2, 1e-1, 1.0],
 }
 
 
 def tuning(profile: str) -> list[HiddenNetwork]:
     """Couplings of the penalties on validation images; no test images."""
-    fields: Fields = {"dataset": "cifar10", "limit": 5000, "epochs": 30, "batch_size": 250}
-    spectral: Fields = {"epochs": 60, "batch_size": 1000}
-    if profile != "paper":
-        fields, spectral = {**SMALL_DIGITS, "n_units": 30, "epochs": 3}, {}
-    fields["evaluate_test"] = False
-    kinds = [{"method": "bp", "variant": "no penalty"}]
-    for kind in KINDS:
-        penalty = kind.get("penalty")
-        for coupling in TRIED.get(penalty, ())[: 3 if profile == "paper" else 1]:
-            variant = f"{penalty}, {coupling:g}"
-            kinds.append({**kind, "variant": variant, "coupling": coupling})
-    runs = []
-    for kind in kinds:
-        changes = {**fields, **kind} | (spectral if kind["method"] == "specreg" else {})
-        runs.append(HiddenNetwork("bio_tuning", **changes))
-    return runs
+    few = {penalty: {"coupling": couplings[:1]} for penalty, couplings in TRIED.items()}
+    paper: Fields = {
+        "dataset": ["cifar10"],
+        "method": ["bp", "l2", "jreg", "jreg_units", "specreg"],
+        "penalty": {**PENALTIES, "jreg": ["logits"], "specreg": ["spectrum"]},
+        "variant": {"bp": "no penalty", "others": "{penalty}, {coupling:g}"},
+        "differences": {
+            "method": METHODS,
+            "penalty": {penalty: {"coupling": couplings} for penalty, couplings in TRIED.items()},
+        },
+        "limit": 5000,
+        "epochs": {"specreg": 60, "others": 30},
+        "batch_size": {"specreg": 1000, "others": 250},
+        "evaluate_test": False,
+    }
+    smoke = {**SMOKE, "differences": {"method": METHODS, "penalty": few}}
+    return runs_of(HiddenNetwork, "bio_tuning", profile, part(paper, smoke=smoke, quick="smoke"))
 
 
 # ------------------------------------------------------------------------------------ the studies
@@ -314,94 +262,70 @@ AMOUNTS: dict[str, dict[str, Fields]] = {
 }
 WIDE_DRAWS = 8
 STORED = ("set", "rigl", "fixed")  # networks of adaptive_topology whose weights a clone has
-DENSE = ("dense_small", "dense")  # are trained again
+DENSE = ("dense", "dense_small")  # are trained again
+
+Measured = list[tuple[Run, str]]  # what is measured, and the variant of the study
 
 
-def attacked(experiment: str, parents: str, profile: str, amount: str = "fooled") -> list[Study]:
+def under_protocols(experiments: tuple[str, ...], profile: str) -> Measured:
     """Every network under the protocols that it stands for."""
-    return [
-        _study(experiment, amount, profile, run, variant)
-        for run in networks(parents, profile)
-        for variant in run.variant.split(" and ")
-    ]
+    runs = [run for experiment in experiments for run in networks(experiment, profile)]
+    return [(run, variant) for run in runs for variant in run.variant.split(" and ")]
 
 
-def attacked_for_longer(experiment: str, profile: str) -> list[Study]:
+def of_all_images(profile: str) -> Measured:
     """The networks that are trained on all images, the wide ones in the profile "paper" alone."""
-    found = []
-    for parents in ALL_IMAGES if profile == "paper" else ALL_IMAGES[:1]:
-        found += attacked(experiment, parents, profile, "fooled for longer")
-    return found
+    return under_protocols(ALL_IMAGES if profile == "paper" else ALL_IMAGES[:1], profile)
 
 
-def spectra_of_layers(experiment: str, parents: str, profile: str) -> list[Study]:
-    """Every layer that is learned locally."""
-    runs = layers(parents, profile)
-    return [_study(experiment, "spectrum", profile, run, RELEASED) for run in runs]
-
-
-def spectra_of(experiment: str, parents: str, profile: str) -> list[Study]:
-    """Every locally learned layer, and every other network, as it is after the last epoch where it
-    stands for what was released, else after the best.
+def with_spectra(below: str, experiments: tuple[str, ...], profile: str) -> Measured:
+    """Every locally learned layer, and every network but read-outs, as it is after the last epoch
+    where it stands for what was released, else after the best.
     """
-    found = spectra_of_layers(experiment, SCALES[parents].layers, profile)
-    for run in networks(parents, profile):
-        if run.method != "kh":
-            variant = run.variant.split(" and ")[0]
-            found.append(_study(experiment, "spectrum", profile, run, variant))
+    found: Measured = [(run, RELEASED) for run in layers(below, profile)]
+    for experiment in experiments:
+        for run in networks(experiment, profile):
+            if run.method != "kh":
+                found.append((run, run.variant.split(" and ")[0]))
     return found
 
 
-def spectral(experiment: str, profile: str) -> list[Study]:
+def spectral(profile: str) -> Measured:
     """The networks of the published width with a spectral penalty, on all images; in the small
     profiles a layer.
     """
     if profile != "paper":
-        return spectra_of_layers(experiment, "kh_long", profile)
-    return [
-        _study(experiment, "spectrum", profile, run, CORRECTED)
-        for run in networks("all_images_2000", profile)
-        if run.method == "specreg"
-    ]
+        return with_spectra("kh_long", (), profile)
+    runs = under_protocols(("all_images_2000",), profile)
+    return [(run, variant) for run, variant in runs if run.method == "specreg"]
 
 
-def of_sparse(experiment: str, amount: str, methods: tuple[str, ...], profile: str) -> list[Study]:
-    """Networks of ``adaptive_topology``; beside those that are stored read-outs on locally learned
-    sparse layers.
-    """
-    runs: list[Run] = [r for r in adaptive_topology.networks(profile) if r.method in methods]
-    if methods == STORED:
-        runs += sparse_readouts(profile)
-    return [_study(experiment, amount, profile, run, run.variant) for run in runs]
+def sparse(profile: str) -> Measured:
+    """Sparse networks of ``adaptive_topology``, and read-outs on sparse layers."""
+    runs = [*adaptive_topology.networks(profile, STORED), *sparse_readouts(profile)]
+    return [(run, run.variant) for run in runs]
 
 
-def _study(experiment: str, amount: str, profile: str, parent: Run, variant: str) -> Study:
-    amounts = dict(AMOUNTS[amount][profile])
-    if amount == "spectrum" and getattr(parent, "n_units", 0) >= 2000:
-        amounts["draws"] = min(amounts["draws"], WIDE_DRAWS)
+def dense(profile: str) -> Measured:
+    """Dense networks of ``adaptive_topology``."""
+    return [(run, run.variant) for run in adaptive_topology.networks(profile, DENSE)]
 
-    def of(run: Run) -> Study:
-        return Study(
-            experiment,
-            parent=dataclasses.replace(run, stand_in=None),
-            dataset=run.dataset,
-            method=run.method,
-            variant=variant,
-            seed=run.seed,
-            hidden=getattr(run, "hidden", ()),
-            **amounts,
-        )
 
-    return study.with_stand_in(of, parent)
+def studies_of(
+    experiment: str, amount: str, measured: Callable[[str], Measured], profile: str
+) -> list[Study]:
+    """A study of each, of this entry of :data:`AMOUNTS`."""
+    found = []
+    for parent, variant in measured(profile):
+        amounts = dict(AMOUNTS[amount][profile])
+        if amount == "spectrum" and getattr(parent, "n_units", 0) >= 2000:
+            amounts["draws"] = min(amounts["draws"], WIDE_DRAWS)
+        make = partial(study.study_of, experiment, variant=variant, **amounts)
+        found.append(study.with_stand_in(make, parent))
+    return found
 
 
 # -------------------------------------------------------------------------------- the experiments
-
-
-def _layers(name: str) -> Experiment:
-    configs = partial(layers, name)
-    numbers = training.layer_numbers
-    return Experiment(name, configs, training.make_layer, numbers, training.keep_fields)
 
 
 def _networks(
@@ -412,34 +336,35 @@ def _networks(
 
 
 def _studies(
-    name: str,
-    measure: studies.Measure,
-    configs: Callable[..., list[Study]],
-    arguments: tuple[Any, ...],
-    *parents: str,
+    name: str, amount: str, measured: Callable[[str], Measured], *parents: str
 ) -> Experiment:
-    """What is measured of the networks that ``configs`` finds, given name, arguments, profile."""
-    make = partial(studies.make_study, measure=measure)
-    found = partial(configs, name, *arguments)
-    return Experiment(name, found, make, studies.study_numbers, keep_all, parents)
+    measure = studies.spectrum if amount == "spectrum" else studies.fooled
+    configs = partial(studies_of, name, amount, measured)
+    told = {"holds": training.holds_layer_or_network, "numbers": study.epochs}
+    return study.measuring(name, configs, measure, *parents, **told)
 
 
-FOOLED, SPECTRUM = studies.fooled, studies.spectrum
+BIO, WIDE = ("bio_networks",), ("wide_networks",)
 SPARSE = ("adaptive_topology", "sparse_readouts")
 EXPERIMENTS = (
-    *map(_layers, LAYERS),
+    *(
+        Experiment(
+            name, partial(layers, name), training.make_layer, study.epochs, training.keep_fields
+        )
+        for name in LAYERS
+    ),
     _networks("bio_tuning", tuning),
-    *(_networks(name, partial(networks, name), scale.layers) for name, scale in SCALES.items()),
+    *(_networks(name, partial(networks, name), below) for name, (below, _) in READ.items()),
     _networks("sparse_readouts", sparse_readouts, "kh_sparse"),
-    _studies("bio_attacks", FOOLED, attacked, ("bio_networks",), "bio_networks"),
-    _studies("wide_attacks", FOOLED, attacked, ("wide_networks",), "wide_networks"),
-    _studies("bio_spectra", SPECTRUM, spectra_of, ("bio_networks",), "kh", "bio_networks"),
-    _studies("wide_spectra", SPECTRUM, spectra_of, ("wide_networks",), "kh_long", "wide_networks"),
-    _studies("all_images_attacks", FOOLED, attacked_for_longer, (), *ALL_IMAGES),
-    _studies("all_images_spectra", SPECTRUM, spectral, (), "kh_long", "all_images_2000"),
-    _studies("mnist_spectra", SPECTRUM, spectra_of_layers, ("kh_mnist",), "kh_mnist"),
-    _studies("sparse_spectra", SPECTRUM, of_sparse, ("spectrum", STORED), *SPARSE),
-    _studies("sparse_attacks", FOOLED, of_sparse, ("fooled", STORED), *SPARSE),
-    _studies("sparse_spectra_dense", SPECTRUM, of_sparse, ("spectrum", DENSE), "adaptive_topology"),
-    _studies("sparse_attacks_dense", FOOLED, of_sparse, ("fooled", DENSE), "adaptive_topology"),
+    _studies("bio_attacks", "fooled", partial(under_protocols, BIO), *BIO),
+    _studies("wide_attacks", "fooled", partial(under_protocols, WIDE), *WIDE),
+    _studies("bio_spectra", "spectrum", partial(with_spectra, "kh", BIO), "kh", *BIO),
+    _studies("wide_spectra", "spectrum", partial(with_spectra, "kh_long", WIDE), "kh_long", *WIDE),
+    _studies("all_images_attacks", "fooled for longer", of_all_images, *ALL_IMAGES),
+    _studies("all_images_spectra", "spectrum", spectral, "kh_long", "all_images_2000"),
+    _studies("mnist_spectra", "spectrum", partial(with_spectra, "kh_mnist", ()), "kh_mnist"),
+    _studies("sparse_spectra", "spectrum", sparse, *SPARSE),
+    _studies("sparse_attacks", "fooled", sparse, *SPARSE),
+    _studies("sparse_spectra_dense", "spectrum", dense, "adaptive_topology"),
+    _studies("sparse_attacks_dense", "fooled", dense, "adaptive_topology"),
 )

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from lib import checkpoints, kernels
-from lib._boundary import check_whole
+from lib._boundary import check_number, check_whole
 from lib._compiled import launch
 from lib.evolution import Evolution, evolve_
 from lib.layers import SparseLinear
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
 TINY = 1e-30  # guards the division by the largest update
-CHECKPOINT_FORMAT = 3
+CHECKPOINT_FORMAT = 4
 EVOLUTION = Evolution(
     drop="magnitude", grow="random", drop_fraction=0.3, decay="cosine", last_epoch="keep"
 )
@@ -60,7 +60,7 @@ def overlap_weights(weight: Tensor, norm_order: float) -> Tensor:
 
     Raises: ValueError if the order p is not above 1.
     """
-    _check_norm_order(norm_order)
+    check_number("norm_order", norm_order, "(1, inf)")
     if norm_order == 2:
         return weight
     if norm_order == 3:
@@ -112,13 +112,15 @@ def summed_update(
     Raises: ValueError if a value is out of range.
     """
     n_units = len(weight)
-    _check_rank(rank, n_units)
+    check_whole("rank", rank, least=2, most=n_units)
     overlap = overlaps(x, weight, norm_order=norm_order)  # (B, n_units)
     units, signals = winners(overlap, rank, anti_hebbian)
     received = signals[:, None] * overlap.t().gather(0, units)  # (2, B), g · I
     decay = torch.zeros_like(weight[:, 0])
     decay.index_add_(0, units.flatten(), received.flatten())
-    update = _sum_over_winners(units, signals * radius**norm_order, x, n_units)
+    update = torch.zeros_like(weight)
+    for units_of_rank, signal in zip(units, (signals * radius**norm_order).tolist(), strict=True):
+        update.index_add_(0, units_of_rank, x, alpha=signal)
     return update.addcmul_(decay[:, None], weight, value=-1)
 
 
@@ -145,7 +147,7 @@ def sparse_summed_update(
     Raises: ValueError if a value is out of range.
     """
     support, values = layer.support, layer.values.detach()
-    _check_rank(rank, support.n_out)
+    check_whole("rank", rank, least=2, most=support.n_out)
     columns = launch.feature_major(x)  # (n_in, B)
     overlap = kernels.spmm(support, overlap_weights(values, norm_order), columns)  # (n_units, B)
     units, signals = winners(overlap.t(), rank, anti_hebbian)
@@ -192,18 +194,6 @@ def winners(overlap: Tensor, rank: int, anti_hebbian: float) -> tuple[Tensor, Te
     return units, overlap.new_tensor([1, -anti_hebbian])
 
 
-def _sum_over_winners(units: Tensor, signals: Tensor, x: Tensor, n_units: int) -> Tensor:
-    """(n_units, n_in) sums of the inputs that each unit learns from, times their signal."""
-    if x.is_cpu:
-        total = x.new_zeros(n_units, x.shape[1])
-        for units_of_rank, signal in zip(units, signals.tolist(), strict=True):
-            total.index_add_(0, units_of_rank, x, alpha=signal)
-        return total
-    g = x.new_zeros(n_units, len(x))  # elsewhere index_add_ sums in no fixed order
-    g.scatter_(0, units, signals[:, None].expand(units.shape))
-    return g @ x
-
-
 # ------------------------------------------------------------------------------------- a run
 
 
@@ -236,29 +226,18 @@ class KrotovHopfield:
     start_std: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, lowest in (("n_units", 2), ("epochs", 1), ("batch_size", 1)):
-            value = getattr(self, name)
-            if value < lowest:
-                raise ValueError(f"{name} = {value} is out of range: give at least {lowest}")
+        for name, least in (("n_units", 2), ("epochs", 1), ("batch_size", 1)):
+            check_whole(name, getattr(self, name), least=least)
         for name in ("step_size", "radius", "start_std"):
-            value = getattr(self, name)
-            if not 0 < value < math.inf:
-                raise ValueError(f"{name} = {value} is out of range: give a positive number")
-        if not 0 <= self.anti_hebbian < math.inf:
-            raise ValueError(
-                f"anti_hebbian = {self.anti_hebbian} is out of range: give 0 or a positive number"
-            )
-        _check_norm_order(self.norm_order)
-        _check_rank(self.rank, self.n_units)
+            check_number(name, getattr(self, name), "(0, inf)")
+        check_number("anti_hebbian", self.anti_hebbian, "[0, inf)")
+        check_number("norm_order", self.norm_order, "(1, inf)")
+        check_whole("rank", self.rank, least=2, most=self.n_units)
 
     def rule(self) -> dict[str, Any]:
         """Settings that :func:`learning_step` takes, besides the step size."""
-        return {
-            "norm_order": self.norm_order,
-            "rank": self.rank,
-            "anti_hebbian": self.anti_hebbian,
-            "radius": self.radius,
-        }
+        names = ("norm_order", "rank", "anti_hebbian", "radius")
+        return {name: getattr(self, name) for name in names}
 
     def step_size_at_epoch(self, epoch: int) -> float:
         r"""Step size of epoch t, from 1 to T: :math:`\epsilon_0 (1 - (t - 1) / T)`.
@@ -302,7 +281,7 @@ def learn(
     density: float | None = None,
     evolution: Evolution | None = None,
     checkpoint: Path | None = None,
-    stop_after: int | None = None,
+    measure: Callable[[Tensor | SparseLinear, int], dict[str, Any]] | None = None,
     on_epoch: Callable[[Learned], None] | None = None,
 ) -> Learned:
     """A layer learned from images, exactly resumable.
@@ -310,57 +289,61 @@ def learn(
     Source: [Krotov2019], the released notebook; links that evolve are ours.
 
     Args:
-        images: (N, ...) float, flattened here; the paper divides each by its 3-norm, see
-            :func:`papers.local_learning.networks.unit_norm`. Their device and dtype are those
-            of the weights; a sparse layer needs them on the CPU.
+        images: (N, ...) float, flattened here, none of them all zeros; the paper divides each by
+            its 3-norm, see :func:`papers.local_learning.networks.unit_norm`. The weights
+            have their dtype.
         settings: how to learn.
         seed: of the links, the weights at the start, the order of the images and the evolution.
         density: fraction of links, in (0, 1], for a sparse layer; None: all, without a support.
         evolution: of the links of a sparse layer between epochs, see :data:`EVOLUTION`; None for a
             fixed support.
         checkpoint: file to write after every epoch and to resume from if it is there.
-        stop_after: epochs in all after which to leave, as if interrupted there.
+        measure: (layer, epoch) -> what it adds to the row of the epoch.
         on_epoch: called with the layer after every epoch, as it is.
     Returns: the layer of the last epoch.
-    Raises: ValueError if images are not float, one is constantly zero or not finite,
-        ``stop_after`` is below 1, the density is out of range, the evolution has no density or
-        grows links by a gradient, which there is none of, or the checkpoint is of another seed,
-        other settings or images, or of a later epoch than ``stop_after``.
+    Raises: ValueError if the density is out of range, or the checkpoint is of another seed, other
+        settings or images.
     """
-    if evolution is not None and density is None:
-        raise ValueError("an evolution of a layer that has all links: give a density")
-    if evolution is not None and evolution.needs_gradient:
-        raise ValueError("grow = 'gradient' in local learning, without a loss: give 'random'")
-    last = settings.epochs
-    if stop_after is not None:
-        check_whole("stop_after", stop_after, least=1)
-        last = min(stop_after, last)
-    x = _checked_images(images)
+    x = images.flatten(1)
     of = {"seed": seed, "density": density, "evolution": evolution, "data": checkpoints.digest(x)}
     run = checkpoints.described(settings, **of)
     generator = torch.Generator().manual_seed(seed)
-    n_in, dtype = x.shape[1], x.dtype
-    start = start_of(settings, n_in, density=density, generator=generator, dtype=dtype)
-    layer = start.to(x.device)
+    options = {"density": density, "generator": generator, "dtype": x.dtype}
+    layer = start_of(settings, x.shape[1], **options)
     learned = Learned(layer)
     if checkpoint is not None and checkpoint.exists():
-        _restore_(learned, generator, checkpoint, run)
-        if learned.epoch > last:
-            raise ValueError(
-                f"checkpoint {checkpoint} is of epoch {learned.epoch}, later than"
-                f" stop_after = {stop_after}: delete it to start anew"
-            )
-    for epoch in range(learned.epoch + 1, last + 1):
+        state = checkpoints.load(checkpoint, CHECKPOINT_FORMAT, run)
+        with checkpoints.readable(checkpoint):
+            if isinstance(layer, SparseLinear):
+                layer.load_state_dict(state["layer"])
+            else:
+                layer.copy_(state["layer"]["weight"])
+            learned.metrics += state["metrics"]
+            generator.set_state(state["generator"])
+    for epoch in range(learned.epoch + 1, settings.epochs + 1):
         step_size = settings.step_size_at_epoch(epoch)
         weights = layer.values.data if isinstance(layer, SparseLinear) else layer
         for batch in minibatches(x, settings.batch_size, generator=generator):
             weights.add_(learning_step(layer, batch, step_size=step_size, **settings.rule()))
         row = {"epoch": epoch, "step_size": step_size} | measured(learned.weight, settings)
         if isinstance(layer, SparseLinear):
-            row["replaced"] = _evolved_(layer, evolution, epoch, settings.epochs, generator)
+            row["replaced"] = 0
+            if evolution is not None and epoch < settings.epochs and layer.density < 1:
+                fraction = evolution.fraction_at_epoch(epoch, settings.epochs)
+                replaced = evolve_(layer, evolution, fraction=fraction, generator=generator)
+                row["replaced"] = replaced
+        if measure is not None:
+            row |= measure(layer, epoch)
         learned.metrics.append(row)
         if checkpoint is not None:
-            checkpoints.save(checkpoint, _state(learned, generator, run))
+            state = {
+                "format": CHECKPOINT_FORMAT,
+                "run": run,
+                "layer": named_tensors(layer),
+                "metrics": learned.metrics,
+                "generator": generator.get_state(),
+            }
+            checkpoints.save(checkpoint, state)
         if on_epoch is not None:
             on_epoch(learned)
     return learned
@@ -388,70 +371,15 @@ def dense_weights(layer: Tensor | SparseLinear) -> Tensor:
 
 
 def named_tensors(layer: Tensor | SparseLinear) -> dict[str, Tensor]:
-    """Tensors of a layer for a file, on the CPU: its weights, or its links and values."""
-    return layer.state_dict() if isinstance(layer, SparseLinear) else {"weight": layer.cpu()}
+    """Tensors of a layer for a file: its weights, or its links and values."""
+    return layer.state_dict() if isinstance(layer, SparseLinear) else {"weight": layer}
 
 
 def minibatches(x: Tensor, batch_size: int, *, generator: torch.Generator) -> Iterator[Tensor]:
     """Batches (B, n_in) of the images (N, n_in) in random order, all of them once."""
-    order = torch.randperm(len(x), generator=generator).to(x.device)
+    order = torch.randperm(len(x), generator=generator)
     for index in order.split(batch_size):
         yield x.index_select(0, index)
-
-
-def _checked_images(images: Tensor) -> Tensor:
-    """(N, n_in) float, flattened. Raises ValueError if they are not float, or one is not finite or
-    all zeros.
-    """
-    if not images.is_floating_point():
-        raise ValueError(f"the images are {images.dtype}: give float, as images.float()")
-    x = images.flatten(1)
-    largest = x.abs().amax(1)
-    bad = (largest == 0) | ~largest.isfinite()
-    if bad.any():
-        i = int(bad.nonzero()[0])
-        raise ValueError(
-            f"image {i} has largest magnitude {largest[i].item()}: no unit can learn from it, leave"
-            " it out"
-        )
-    return x
-
-
-def _evolved_(
-    layer: SparseLinear,
-    evolution: Evolution | None,
-    epoch: int,
-    epochs: int,
-    generator: torch.Generator,
-) -> int:
-    """Replace links of the layer, unless it is the last epoch; return how many."""
-    if evolution is None or epoch == epochs or layer.density == 1:
-        return 0
-    fraction = evolution.fraction_at_epoch(epoch, epochs)
-    return evolve_(layer, evolution, fraction=fraction, generator=generator)
-
-
-def _state(learned: Learned, generator: torch.Generator, run: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "format": CHECKPOINT_FORMAT,
-        "run": run,
-        "layer": named_tensors(learned.layer),
-        "metrics": learned.metrics,
-        "generator": generator.get_state(),
-    }
-
-
-def _restore_(
-    learned: Learned, generator: torch.Generator, checkpoint: Path, run: dict[str, Any]
-) -> None:
-    state = checkpoints.load(checkpoint, CHECKPOINT_FORMAT, run)
-    with checkpoints.readable(checkpoint):
-        if isinstance(learned.layer, SparseLinear):
-            learned.layer.load_state_dict(state["layer"])
-        else:
-            learned.layer.copy_(state["layer"]["weight"])
-        learned.metrics += state["metrics"]
-        generator.set_state(state["generator"])
 
 
 # ----------------------------------------------------------------------- what became of a run
@@ -496,50 +424,42 @@ def acceptance(weight: Tensor, *, norm_order: float = 3.0, radius: float = 1.0) 
     return Acceptance(off_norm.double().mean().item(), means.min().item(), n_negative)
 
 
-def effective_units(weight: Tensor) -> float:
+def cosines(weight: Tensor) -> Tensor:
+    """(n_units, n_units) float, of the weights of every two units; 0 of units of zeros."""
+    directions = torch.nn.functional.normalize(weight, dim=1)
+    return kernels.dense_product(directions, directions.t())
+
+
+def effective_units(cosines: Tensor) -> float:
     r"""How many different units a layer has: n if all are orthogonal, 1 if all point alike.
 
     .. math:: n_{eff} = \left(\sum_\mu c_{\mu\mu}\right)^2 \Big/ \sum_{\mu\nu} c_{\mu\nu}^2
 
-    with the cosines c of the units' weights, the participation ratio of their eigenvalues;
+    with c of :func:`cosines`, the participation ratio of their eigenvalues;
     :math:`n_{eff}^{-1/2}` is the root mean square cosine. Units of zeros do not count.
     """
-    return _effective_units(_cosines(weight))
+    n_units = cosines.diagonal().sum()
+    return (n_units.square() / cosines.square().sum().clamp(min=TINY)).item()
 
 
-def duplicated_fraction(weight: Tensor) -> float:
+def duplicated_fraction(cosines: Tensor) -> float:
     """Fraction of the units that point as another one does, to within the cosine :data:`ALIKE`: of
     a collapsed layer 1.
     """
-    return _duplicated_fraction(_cosines(weight))
+    others = cosines.clone().fill_diagonal_(-1)
+    return (others.amax(1) > ALIKE).double().mean().item()
 
 
 def measured(weight: Tensor, settings: KrotovHopfield) -> dict[str, float]:
     """Numbers of the weights of an epoch, for its row of the metrics."""
     test = acceptance(weight, norm_order=settings.norm_order, radius=settings.radius)
-    cosines = _cosines(weight)
+    of_pairs = cosines(weight)
     return {
         "off_norm_fraction": test.off_norm_fraction,
         "lowest_mean": test.lowest_mean,
-        "effective_units": _effective_units(cosines),
-        "duplicated_fraction": _duplicated_fraction(cosines),
+        "effective_units": effective_units(of_pairs),
+        "duplicated_fraction": duplicated_fraction(of_pairs),
     }
-
-
-def _cosines(weight: Tensor) -> Tensor:
-    """(n_units, n_units) float, 0 of units of zeros."""
-    directions = torch.nn.functional.normalize(weight, dim=1)
-    return kernels.dense_product(directions, directions.t())
-
-
-def _effective_units(cosines: Tensor) -> float:
-    n_units = cosines.diagonal().sum()
-    return (n_units.square() / cosines.square().sum().clamp(min=TINY)).item()
-
-
-def _duplicated_fraction(cosines: Tensor) -> float:
-    others = cosines.clone().fill_diagonal_(-1)
-    return (others.amax(1) > ALIKE).double().mean().item()
 
 
 # ------------------------------------------------------- units that count as not having learned
@@ -649,19 +569,3 @@ def _fitted(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # such a fit has a low likelihood
         return mixture.fit(values[:, None])
-
-
-# ------------------------------------------------------------------------------------- checks
-
-
-def _check_rank(rank: int, n_units: int) -> None:
-    """Raise ValueError unless there is a unit of this rank beside the winner."""
-    if not 2 <= rank <= n_units:
-        raise ValueError(
-            f"rank = {rank} is out of range: give one from 2 to the number of units, {n_units}"
-        )
-
-
-def _check_norm_order(norm_order: float) -> None:
-    if not 1 < norm_order < math.inf:
-        raise ValueError(f"norm_order = {norm_order} is out of range: give one above 1")

@@ -6,6 +6,7 @@ is; :func:`on_pixels` puts the division in front, and radii are in pixels again.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -45,13 +46,13 @@ class UnitNorm(nn.Module):
         return unit_norm(x)
 
 
-def unit_norm_split(split: Split) -> Split:
-    """The data with every image flattened and divided by its own norm."""
+def mapped(split: Split, function: Callable[[Tensor], Tensor]) -> Split:
+    """The data with this function of the images of each part, as :func:`unit_norm`."""
     parts = {}
     for name in ("x_train", "x_valid", "x_test"):
         x = getattr(split, name)
         if x is not None:
-            parts[name] = unit_norm(x)
+            parts[name] = function(x)
     return replace(split, **parts)
 
 
@@ -78,9 +79,6 @@ class Power(nn.Module):
         """Float of any shape -> the same."""
         positive = x.relu()
         return positive if self.n == 1 else positive.pow(self.n)
-
-    def extra_repr(self) -> str:
-        return f"{self.n:g}"
 
 
 class HiddenLayer(nn.Module):
@@ -144,9 +142,6 @@ class Frozen(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, n_in) float -> (B, n_units) float."""
         return F.linear(x, self.weight)
-
-    def extra_repr(self) -> str:
-        return f"n_in={self.weight.shape[1]}, n_units={self.weight.shape[0]}"
 
 
 def krotov_hopfield_network(

@@ -13,10 +13,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from lib._boundary import check_known
-
-PARTS = ("hidden", "activations", "logits")
-COVARIANCES = ("centred", "last_batch")
 COVARIANCE_BATCH = 1000
 FLATTENED = (1 + 2 / 1000) / 3  # of the squared norm, what the released projections estimate
 BATCH_PER_UNIT = 1.5  # examples that a spectrum needs for each unit
@@ -62,6 +58,15 @@ class SquaredWeights(Penalty):
 # ----------------------------------------------------------------------------------- Jacobian
 
 
+def _slopes(weight: Tensor, activation: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    r"""(B, n_units) float, :math:`f'(h)`, of which a gradient can be taken."""
+    hidden = x @ weight.t()
+    if not hidden.requires_grad:
+        hidden.requires_grad_()
+    (slope,) = torch.autograd.grad(activation(hidden).sum(), hidden, create_graph=True)
+    return slope
+
+
 def activation_jacobian(
     weight: Tensor, activation: Callable[[Tensor], Tensor], x: Tensor
 ) -> Tensor:
@@ -72,11 +77,7 @@ def activation_jacobian(
         activation: f, element by element.
         x: (B, n_in) float.
     """
-    hidden = x @ weight.t()
-    if not hidden.requires_grad:
-        hidden.requires_grad_()
-    (slope,) = torch.autograd.grad(activation(hidden).sum(), hidden, create_graph=True)
-    return slope.square() @ weight.square().sum(1)
+    return _slopes(weight, activation, x).square() @ weight.square().sum(1)
 
 
 def logits_jacobian(
@@ -97,10 +98,7 @@ def logits_jacobian(
         activation: f, element by element.
         x: (B, n_in) float.
     """
-    hidden = x @ weight.t()
-    if not hidden.requires_grad:
-        hidden.requires_grad_()
-    (slope,) = torch.autograd.grad(activation(hidden).sum(), hidden, create_graph=True)
+    slope = _slopes(weight, activation, x)
     products = (readout.t() @ readout) * (weight @ weight.t())  # (n_units, n_units)
     return ((slope @ products) * slope).sum(1)
 
@@ -114,15 +112,12 @@ class Jacobian(Penalty):
     Args:
         coupling: :math:`\beta`.
         part: what is differentiated: "hidden" (before the activation), "activations" or "logits".
-    Raises: ValueError if the part is unknown, or at the first batch for the logits of a network
-        that normalises its activations.
+    Raises: ValueError at the first batch for the logits of a network that normalises its
+        activations.
     """
 
     coupling: float = 1e-3
     part: str = "logits"
-
-    def __post_init__(self) -> None:
-        check_known("part", self.part, PARTS)
 
     @classmethod
     def released(cls, coupling: float = 1e-3) -> "Jacobian":
@@ -156,8 +151,7 @@ def accumulated_covariance(batches: Iterable[Tensor]) -> Tensor:
     Values are shifted by the mean of the first batch before their products are summed, in float64.
 
     Args:
-        batches: (B, h) float each.
-    Raises: ValueError if there are fewer than two examples.
+        batches: (B, h) float each, two examples or more in all.
     """
     shift = None
     n = 0
@@ -171,8 +165,6 @@ def accumulated_covariance(batches: Iterable[Tensor]) -> Tensor:
         total += values.sum(0)
         products.addmm_(values.t(), values)
         n += len(values)
-    if n < 2:
-        raise ValueError(f"a covariance of {n} examples: give at least 2")
     products.addr_(total, total, alpha=-1 / n)
     return products.div_(n - 1)
 
@@ -286,7 +278,6 @@ class Spectral(Penalty):
         exponent, first, scale: of :func:`spectral_distance`.
         covariance: "centred" or "last_batch".
         batch_per_unit: fewest examples of a batch for each unit.
-    Raises: ValueError if a name is unknown.
     """
 
     coupling: float = 1.0
@@ -297,9 +288,6 @@ class Spectral(Penalty):
     batch_per_unit: float = BATCH_PER_UNIT
     _images: Tensor | None = field(default=None, repr=False)
     _directions: Tensor | None = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        check_known("covariance", self.covariance, COVARIANCES)
 
     @classmethod
     def released(cls, coupling: float = 1.0) -> "Spectral":
@@ -322,7 +310,13 @@ class Spectral(Penalty):
 
     def __call__(self, model: nn.Module, x: Tensor) -> Tensor:
         values = model.hidden(x)
-        self._check_batch(*values.shape)
+        n_examples, n_units = values.shape
+        needed = max(2, math.ceil(self.batch_per_unit * n_units))
+        if n_examples < needed:
+            raise ValueError(
+                f"a batch of {n_examples} is too small for the spectrum of {n_units} units: give"
+                f" at least {needed}, and a batch size that divides the number of images"
+            )
         if self._directions is None:
             self._directions = self.directions(model).to(values)
         eigenvalues = variances_along(values, self._directions, covariance=self.covariance)
@@ -337,12 +331,7 @@ class Spectral(Penalty):
 
     @torch.no_grad()
     def directions(self, model: nn.Module) -> Tensor:
-        """(h, h) float64, the directions of the hidden units over the training images.
-
-        Raises: ValueError if :meth:`begin` was not called.
-        """
-        if self._images is None:
-            raise ValueError("the spectral penalty has no training images: call begin(images)")
+        """(h, h) float64, the directions of the hidden units over the images of :meth:`begin`."""
         batches = self._images.split(COVARIANCE_BATCH)
         values = map(model.hidden, batches)
         if self.covariance == "centred":
@@ -350,11 +339,3 @@ class Spectral(Penalty):
         else:
             covariance = last_batch_covariance(values, batches[0].mean())
         return principal_directions(covariance)
-
-    def _check_batch(self, n_examples: int, n_units: int) -> None:
-        needed = max(2, math.ceil(self.batch_per_unit * n_units))
-        if n_examples < needed:
-            raise ValueError(
-                f"a batch of {n_examples} is too small for the spectrum of {n_units} units: give"
-                f" at least {needed}, and a batch size that divides the number of images"
-            )

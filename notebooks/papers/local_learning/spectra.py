@@ -7,7 +7,7 @@ exponential or a power law with a cut-off must not do better.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -94,11 +94,7 @@ def cross_validated(first: Tensor, second: Tensor) -> np.ndarray:
     Args:
         first, second: (N, h) float, the units on the same images, with noise of their own.
     Returns: (h,) float64, in the order of the eigenvalues of the first; some may be below 0.
-    Raises: ValueError if the shapes differ.
     """
-    if first.shape != second.shape:
-        shapes = tuple(first.shape), tuple(second.shape)
-        raise ValueError(f"repeats have the shapes {shapes[0]} and {shapes[1]}: give equal ones")
     first, second = first.double(), second.double()
     first, second = first - first.mean(0), second - second.mean(0)
     _, vectors = torch.linalg.eigh(first.T @ first)
@@ -155,7 +151,9 @@ def fit(
     n, log_lambda = _logarithms(eigenvalues, ranks)
     weights = _weights(n, weighted)
     columns = np.stack([np.ones(len(n)), np.log(n)], axis=1)
-    coefficients, residuals = _least_squares(columns, log_lambda, weights)
+    root = np.sqrt(weights)
+    coefficients, *_ = np.linalg.lstsq(root[:, None] * columns, root * log_lambda, rcond=None)
+    residuals = log_lambda - columns @ coefficients
     rest = weights @ residuals**2
     total = weights @ (log_lambda - weights @ log_lambda) ** 2
     explained = 1 - rest / total if total > 0 else math.nan
@@ -235,15 +233,6 @@ def _weights(n: np.ndarray, weighted: bool) -> np.ndarray:
     return weights / weights.sum()
 
 
-def _least_squares(
-    columns: np.ndarray, target: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients of the columns, and what they leave of the target."""
-    root = np.sqrt(weights)
-    coefficients = np.linalg.lstsq(root[:, None] * columns, root * target, rcond=None)[0]
-    return coefficients, target - columns @ coefficients
-
-
 # ------------------------------------------------------------------- what a power law must beat
 
 
@@ -277,18 +266,18 @@ def compare_laws(
     """
     n, log_lambda = _logarithms(eigenvalues, ranks)
     weights = _weights(n, weighted)
-    laws = {
-        "power law": (np.log(n),),
-        "exponential": (n,),
-        "cut-off": (np.log(n), n),
-    }
+    root, terms = np.sqrt(weights), np.stack([-np.log(n), -n], axis=1)
     rows = []
-    residuals = log_lambda
-    for law, terms in laws.items():
-        falls, residuals = _falling(terms, log_lambda, weights)
-        by_term = {"power law": (0, None), "exponential": (None, 0), "cut-off": (0, 1)}[law]
-        exponent, decay = (0.0 if place is None else falls[place] for place in by_term)
-        rows.append((law, exponent, decay, math.sqrt(weights @ residuals**2), 1 + len(terms)))
+    for law, used in {"power law": [0], "exponential": [1], "cut-off": [0, 1]}.items():
+        columns = np.column_stack([np.ones(len(n)), terms[:, used]])
+        least = [-np.inf] + [0.0] * len(used)
+        found = scipy.optimize.lsq_linear(
+            root[:, None] * columns, root * log_lambda, (least, np.inf), method="bvls"
+        ).x
+        falls = np.zeros(2)
+        falls[used] = found[1:]
+        residuals = log_lambda - columns @ found
+        rows.append((law, *falls, math.sqrt(weights @ residuals**2), len(found)))
     table = pd.DataFrame(rows, columns=["law", "exponent", "decay", "left", "coefficients"])
     independent = _independent(residuals, weights)
     exact = np.finfo(float).eps * np.abs(log_lambda).max()  # what rounding leaves
@@ -296,25 +285,6 @@ def compare_laws(
     table["criterion"] = misfit + table.pop("coefficients") * math.log(independent)
     table["behind"] = table["criterion"] - table["criterion"].min()
     return table.assign(supported=table["behind"] < SUPPORTED)
-
-
-def _falling(
-    terms: Iterable[np.ndarray], target: np.ndarray, weights: np.ndarray
-) -> tuple[list[float], np.ndarray]:
-    """By how much each term falls, none below 0, and what they leave of the target."""
-    terms = list(terms)
-    falls = [0.0] * len(terms)
-    used = list(range(len(terms)))
-    while True:
-        columns = np.stack([np.ones(len(target)), *(terms[i] for i in used)], axis=1)
-        coefficients, residuals = _least_squares(columns, target, weights)
-        rising = [i for i, slope in zip(used, coefficients[1:], strict=True) if slope > 0]
-        if not rising:
-            break
-        used = [i for i in used if i not in rising]
-    for i, slope in zip(used, coefficients[1:], strict=True):
-        falls[i] = -float(slope)
-    return falls, residuals
 
 
 def _independent(residuals: np.ndarray, weights: np.ndarray) -> float:

@@ -20,12 +20,10 @@ from lib.report.frames import NETWORK, facts, in_order
 from lib.robustness import attacks
 from lib.robustness.perturb import linear_layers
 from lib.runs.config import Run
-from lib.runs.experiment import Contents, Workspace
 from lib.runs.record import Record
 from papers.local_learning import critical, networks, spectra, training
 from papers.local_learning import krotov_hopfield as kh
 from papers.local_learning.training import FIELDS, RELEASED, HiddenNetwork, LocalLayer
-from papers.shared import study as shared
 from papers.shared import trained
 from papers.shared.study import Study, Table
 
@@ -40,20 +38,7 @@ SPARSE_METHODS = {"evolving links": "kh_evolving", "fixed links": "kh_fixed"}
 LAW = ["law", "exponent", "decay", "left", "criterion", "behind", "supported"]
 SMALLEST = 1e-7  # share of the largest eigenvalue that is drawn
 
-Measure = Callable[[Study, Record], Table]
-
-
-def make_study(study: Study, workspace: Workspace, measure: Measure) -> Contents:
-    """Measure the layer or the network of a study."""
-    holds = trained.holds_network
-    if isinstance(study.parent, LocalLayer):
-        holds = training.holds_layer
-    return shared.make(study, workspace, measure, holds)
-
-
-def study_numbers(record: Record) -> dict[str, int]:
-    """Numbers of a study for the summary: the network it was made on."""
-    return {"epochs": record.config.parent.epochs}
+Activity = Callable[[Tensor], Tensor]  # (B, ...) images -> (B, h), before the activation
 
 
 # -------------------------------------------------------------------------------- critical norms
@@ -173,13 +158,14 @@ def spectrum(study: Study, parent: Record) -> Table:
 @torch.no_grad()
 def _activities(
     study: Study, parent: Record, raw: Tensor
-) -> Iterator[tuple[str, str, Callable[[Tensor], Tensor], Tensor]]:
+) -> Iterator[tuple[str, str, Activity, Tensor]]:
     """Layers by name, names of inputs, what a layer does with an input, and the inputs."""
     run = parent.config
     local = isinstance(run, LocalLayer | HiddenNetwork)
     x = networks.unit_norm(raw) if local else raw
     noise = torch.randn(x.shape, generator=study.generator(0))
-    for layer, function in _layers(parent, _weights(study, parent)).items():
+    layers, start = _layers(study, parent, x.shape[1])
+    for layer, function in layers.items():
         yield layer, "images", function, x
         if layer != "linear1":
             continue
@@ -187,23 +173,29 @@ def _activities(
         spread = REPEAT_NOISE * x.std()
         drawn = [spread * torch.randn(x.shape, generator=study.generator(n)) for n in (1, 2)]
         yield layer, "repeats", function, torch.cat([x + drawn[0], x + drawn[1]])
-        start = _at_start(run, x.shape[1], parent)
         if start is not None:
             yield layer, "start", start, x
 
 
-def _layers(parent: Record, which: str) -> dict[str, Callable[[Tensor], Tensor]]:
-    """Inputs of the activation of the hidden units of each layer, with the weights "last" or
-    "best".
+def _layers(study: Study, parent: Record, n_in: int) -> tuple[dict[str, Activity], Activity | None]:
+    """Inputs of the activation of the hidden units of each layer, and those before training; None
+    for read-outs and for the networks of another paper.
     """
     run = parent.config
     if isinstance(run, LocalLayer):
-        weight = kh.dense_weights(training.layer_of(parent))
-        return {"linear1": partial(kh.overlaps, weight=weight, norm_order=run.norm_order)}
+        found, start = (
+            partial(kh.overlaps, weight=kh.dense_weights(layer), norm_order=run.norm_order)
+            for layer in (training.layer_of(parent), run.untrained(n_in))
+        )
+        return {"linear1": found}, start
     if isinstance(run, HiddenNetwork):
-        return {"linear1": training.network_of(parent, which).hidden}
+        network = training.network_of(parent, _weights(study, parent))
+        start = None
+        if run.parent is None:
+            start = run.untrained(n_in, network.readout.out_features).hidden
+        return {"linear1": network.hidden}, start
     model = trained.network(parent)
-    return {name: partial(_at, model, layer) for name, layer in linear_layers(model).items()}
+    return {name: partial(_at, model, layer) for name, layer in linear_layers(model).items()}, None
 
 
 @torch.no_grad()
@@ -214,17 +206,6 @@ def _at(model: nn.Module, layer: nn.Module, x: Tensor) -> Tensor:
     model(x)
     handle.remove()
     return seen[0].detach()
-
-
-def _at_start(run: Run, n_in: int, parent: Record) -> Callable[[Tensor], Tensor] | None:
-    """The layer before training; None for the networks of another paper."""
-    if isinstance(run, LocalLayer):
-        weight = kh.dense_weights(run.untrained(n_in))
-        return partial(kh.overlaps, weight=weight, norm_order=run.norm_order)
-    if isinstance(run, HiddenNetwork) and run.parent is None:
-        n_classes = int(parent.environment["architecture"].split("-")[-1])
-        return run.untrained(n_in, n_classes).hidden
-    return None
 
 
 def _fits(layer: str, given: str, eigenvalues: np.ndarray) -> list[tuple]:

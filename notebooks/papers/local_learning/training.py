@@ -8,8 +8,7 @@ and those of the best validation epoch.
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lib import checkpoints, data, train
+from lib import data, train
 from lib._boundary import check_known, check_number, check_whole
 from lib.data import Split
 from lib.layers import SparseLinear
@@ -84,8 +83,7 @@ class Published(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.law not in ("steps", "spectral", "constant"):
-            raise ValueError(f"law {self.law!r} is unknown: give 'steps', 'spectral' or 'constant'")
+        check_known("law", self.law, ("steps", "spectral", "constant"))
 
     def learning_rate_at_epoch(self, epoch: int) -> float:
         """Learning rate of epoch ``epoch``, from 1."""
@@ -107,11 +105,8 @@ def fit_network(
     *,
     seed: int,
     penalty: Penalty | None = None,
-    evaluate_test: bool = True,
-    checkpoint: Path | None = None,
-    stop_after: int | None = None,
     on_epoch: Callable[[History], None] | None = None,
-    measure: Callable[[nn.Module], dict[str, Any]] | None = None,
+    **options: Any,
 ) -> History:
     """Train a network by Adam on its cross-entropy, and a penalty if there is one.
 
@@ -119,11 +114,11 @@ def fit_network(
 
     Args:
         network: trained in place.
-        split: images divided by their norms, see :func:`unit_norm_split`.
+        split: images divided by their norms, see :func:`unit_norm`.
         settings: how to train.
         seed: of the order of the images.
         penalty: see :mod:`papers.local_learning.regularizers`.
-        evaluate_test, checkpoint, stop_after, on_epoch, measure: of :func:`lib.train.fit`.
+        on_epoch, options: of :func:`lib.train.fit`.
     Returns: the history.
     Raises: as :func:`lib.train.fit`, and ValueError if a batch is too small for the penalty.
     """
@@ -139,19 +134,9 @@ def fit_network(
             on_epoch(history)
 
     trained = [p for p in network.parameters() if p.requires_grad]
-    return train.fit(
-        network,
-        split,
-        settings,
-        seed=seed,
-        objective=objective,
-        optimiser=torch.optim.Adam(trained, lr=settings.learning_rate),
-        evaluate_test=evaluate_test,
-        checkpoint=checkpoint,
-        stop_after=stop_after,
-        on_epoch=after_epoch,
-        measure=measure,
-    )
+    optimiser = torch.optim.Adam(trained, lr=settings.learning_rate)
+    options |= {"objective": objective, "optimiser": optimiser, "on_epoch": after_epoch}
+    return train.fit(network, split, settings, seed=seed, **options)
 
 
 def fit_readout(
@@ -165,22 +150,14 @@ def fit_readout(
         settings, seed, options: of :func:`fit_network`.
     Returns: the history.
     """
-    return fit_network(
-        network.readout, activation_split(network, split), settings, seed=seed, **options
-    )
 
+    @torch.no_grad()
+    def activations(x: Tensor) -> Tensor:
+        batches = x.to(network.readout.weight).split(FEATURE_BATCH)
+        return torch.cat([network.activations(batch) for batch in batches])
 
-@torch.no_grad()
-def activation_split(network: networks.HiddenLayer, split: Split) -> Split:
-    """The data with the activations of the hidden layer, (N, n_units), for images."""
-    like = network.readout.weight
-    parts = {}
-    for name in ("x_train", "x_valid", "x_test"):
-        x = getattr(split, name)
-        if x is not None:
-            batches = x.to(like).split(FEATURE_BATCH)
-            parts[name] = torch.cat([network.activations(batch) for batch in batches])
-    return replace(split, **parts)
+    of_units = networks.mapped(split, activations)
+    return fit_network(network.readout, of_units, settings, seed=seed, **options)
 
 
 # ------------------------------------------------------------------------- layers learned locally
@@ -249,39 +226,7 @@ def make_layer(run: LocalLayer, workspace: Workspace) -> Contents:
     start = time.perf_counter()
     split = data.load_once(run.dataset, limit=run.limit)
     images = networks.unit_norm(split.x_train.float())
-    probed = _Probe(run)
-    looks = _Looks(workspace.folder / "looks.pt")
-    for epoch in looked_at(run.epochs):
-        if epoch in looks.rows:
-            continue
-        layer, metrics = _learned(run, images, workspace, epoch)
-        looks.add_(epoch, probed(layer))
-    layer, metrics = _learned(run, images, workspace, run.epochs)
-    table = pd.DataFrame([{"epoch": 0}, *metrics])
-    seen = pd.DataFrame([{"epoch": epoch, **row} for epoch, row in looks.rows.items()])
-    arrays = {FIELDS + str(epoch): fields.numpy() for epoch, fields in looks.fields.items()}
-    for name, tensor in kh.named_tensors(layer).items():
-        arrays[f"layer.{name}"] = tensor.numpy()
-    facts = {
-        "architecture": f"{images.shape[1]}-{run.n_units}",
-        "final": {"probe_accuracy": float(seen["probe_accuracy"].iloc[-1])},
-        "seconds": round(time.perf_counter() - start, 1),
-        "data": {"source": split.source, "sha256": split.sha256},
-    }
-    return Contents(table.merge(seen, on="epoch", how="left"), arrays, facts)
-
-
-def looked_at(epochs: int) -> list[int]:
-    """The epochs after which a layer is looked at, the last among them."""
-    return [*(epoch for epoch in LOOKED_AT if epoch < epochs), epochs]
-
-
-def _learned(
-    run: LocalLayer, images: Tensor, workspace: Workspace, epoch: int
-) -> tuple[Tensor | SparseLinear, list[dict[str, Any]]]:
-    """The layer after an epoch, its weights or its links, and its table."""
-    if epoch == 0:
-        return run.untrained(images.shape[1]), []
+    look = _Look(run)
     learned = kh.learn(
         images,
         run.settings(),
@@ -289,68 +234,62 @@ def _learned(
         density=run.density,
         evolution=kh.EVOLUTION if run.evolving else None,
         checkpoint=workspace.folder / "checkpoint.pt",
-        stop_after=epoch,
+        measure=lambda layer, epoch: look(layer) if epoch in (*LOOKED_AT, run.epochs) else {},
         on_epoch=lambda learned: workspace.progress(learned.epoch),
     )
-    return learned.layer, learned.metrics
+    rows = [*learned.metrics, {"epoch": 0, **look(run.untrained(images.shape[1]))}]
+    arrays = {}
+    for row in rows:
+        if "fields" in row:
+            arrays[f"{FIELDS}{row['epoch']}"] = row.pop("fields").numpy()
+    for name, tensor in kh.named_tensors(learned.layer).items():
+        arrays[f"layer.{name}"] = tensor.numpy()
+    facts = {
+        "architecture": f"{images.shape[1]}-{run.n_units}",
+        "final": {"probe_accuracy": learned.metrics[-1]["probe_accuracy"]},
+        "seconds": round(time.perf_counter() - start, 1),
+        "data": {"source": split.source, "sha256": split.sha256},
+    }
+    return Contents(pd.DataFrame(rows).sort_values("epoch", ignore_index=True), arrays, facts)
 
 
-class _Looks:
-    """Looks at a layer after some epochs, kept in a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        state = checkpoints.load(path) if path.exists() else {"rows": {}, "fields": {}}
-        self.rows: dict[int, dict[str, float]] = state["rows"]
-        self.fields: dict[int, Tensor] = state["fields"]
-
-    def add_(self, epoch: int, seen: tuple[dict[str, float], Tensor]) -> None:
-        row, self.fields[epoch] = seen
-        self.rows[epoch] = {name: float(value) for name, value in row.items()}
-        checkpoints.save(self.path, {"rows": self.rows, "fields": self.fields})
-
-
-class _Probe:
-    """Looks at a layer: its spectrum, what a read-out makes of it, and units that have changed."""
+class _Look:
+    """A look at a layer: its spectrum, what a read-out makes of it, units that have changed, and
+    weights of the first units.
+    """
 
     def __init__(self, run: LocalLayer) -> None:
         self.run = run
         n_validation = 5000 if run.dataset != "digits" else 200
         split = data.load_once(run.dataset, validation=n_validation, limit=PROBE["images"])
-        self.split = networks.unit_norm_split(split)
+        self.split = networks.mapped(split, networks.unit_norm)
         self.images = networks.unit_norm(split.x_test[:SPECTRUM_IMAGES].float())
         self.start = kh.dense_weights(run.untrained(self.images.shape[1]))
 
-    def __call__(self, layer: Tensor | SparseLinear) -> tuple[dict[str, float], Tensor]:
-        weight = kh.dense_weights(layer)
-        eigenvalues = spectra.covariance_eigenvalues(
-            kh.overlaps(self.images, weight, norm_order=self.run.norm_order)
-        )
-        ranks = spectra.within(spectra.RANGE, eigenvalues)
-        fit = spectra.fit(eigenvalues, ranks)
+    def __call__(self, layer: Tensor | SparseLinear) -> dict[str, Any]:
+        weight, norm_order = kh.dense_weights(layer), self.run.norm_order
+        overlaps = kh.overlaps(self.images, weight, norm_order=norm_order)
+        eigenvalues = spectra.covariance_eigenvalues(overlaps)
+        fit = spectra.fit(eigenvalues, spectra.within(spectra.RANGE, eigenvalues))
         cosine = torch.cosine_similarity(weight, self.start, dim=1)
-        row = {
-            "exponent": fit.exponent,
-            "r_squared": fit.r_squared,
-            "changed": (cosine < CHANGED).double().mean().item(),
-            "mean_norm": kh.norms(weight, self.run.norm_order).mean().item(),
-            "probe_accuracy": self._accuracy(weight),
-        }
-        return row, weight[:N_FIELDS].half().float().clone()
-
-    def _accuracy(self, weight: Tensor) -> float:
-        """Accuracy on validation images of a read-out, after the best of its epochs."""
         network = networks.krotov_hopfield_network(
             weight,
             self.split.n_classes,
-            norm_order=self.run.norm_order,
+            norm_order=norm_order,
             generator=torch.Generator().manual_seed(self.run.seed),
         )
         settings = Published(epochs=PROBE["epochs"], batch_size=500, law="constant")
         history = fit_readout(
             network, self.split, settings, seed=self.run.seed, evaluate_test=False
         )
-        return max(row["valid_accuracy"] for row in history.metrics)
+        return {
+            "exponent": float(fit.exponent),
+            "r_squared": float(fit.r_squared),
+            "changed": (cosine < CHANGED).double().mean().item(),
+            "mean_norm": kh.norms(weight, norm_order).mean().item(),
+            "probe_accuracy": max(row["valid_accuracy"] for row in history.metrics),
+            "fields": weight[:N_FIELDS].half().float().clone(),
+        }
 
 
 def keep_fields(record: Record, name: str) -> bool:
@@ -359,35 +298,30 @@ def keep_fields(record: Record, name: str) -> bool:
 
 
 def holds_layer(record: Record) -> bool:
-    """True if a record holds the weights of its layer."""
+    """True if a record holds the weights of its locally learned layer."""
     return any(name.startswith("layer.") for name in record.arrays)
 
 
+def holds_layer_or_network(record: Record) -> bool:
+    """True if a record holds the weights of its layer, or of its network."""
+    return holds_layer(record) or trained.holds_network(record)
+
+
 def layer_of(record: Record) -> Tensor | SparseLinear:
-    """The layer that was learned. Raises ValueError if the record does not hold it."""
-    if not holds_layer(record):
-        raise ValueError(
-            f"record {record.path} does not hold the layer: learn it on this machine, in a notebook"
-            " with retrain = True"
-        )
+    """The layer that was learned, of a record that holds it."""
     arrays = record.arrays
     if "layer.weight" in arrays:
         return torch.from_numpy(arrays["layer.weight"])
     n_in = int(record.environment["architecture"].split("-")[0])
-    return sparse_layer(arrays, n_in, record.config.n_units, "layer.")
+    return _sparse_layer(arrays, n_in, record.config.n_units, "layer.")
 
 
-def sparse_layer(arrays: Mapping[str, Any], n_in: int, n_units: int, start: str) -> SparseLinear:
+def _sparse_layer(arrays: Mapping[str, Any], n_in: int, n_units: int, start: str) -> SparseLinear:
     """The sparse layer whose links and values have names that start so."""
     crow, col = (torch.as_tensor(arrays[f"{start}{name}"]).long() for name in ("crow", "col"))
     support = support_from_csr(crow, col, n_in, n_units)
     values = torch.as_tensor(arrays[f"{start}values"]).float()
     return networks.on_support(support, values, torch.Generator())
-
-
-def layer_numbers(record: Record) -> dict[str, Any]:
-    """Numbers of a layer for the summary."""
-    return {"epochs": record.config.epochs}
 
 
 # --------------------------------------------------------------------------- networks trained
@@ -461,7 +395,7 @@ class HiddenNetwork(Training):
 
     def split(self) -> data.Split:
         """The data, every image divided by its norm."""
-        return networks.unit_norm_split(super().split())
+        return networks.mapped(super().split(), networks.unit_norm)
 
     def generator(self) -> torch.Generator:
         """Generator of the weights at the start."""
@@ -471,14 +405,8 @@ class HiddenNetwork(Training):
         """The network of a method that learns its hidden layer by back-propagation, at the start,
         float32.
         """
-        network = networks.perceptron(
-            n_in,
-            self.n_units,
-            n_classes,
-            batch_norm=self.batch_norm,
-            generator=self.generator(),
-        )
-        return network.float()
+        options = {"batch_norm": self.batch_norm, "generator": self.generator()}
+        return networks.perceptron(n_in, self.n_units, n_classes, **options).float()
 
 
 def make_network(run: HiddenNetwork, workspace: Workspace) -> Contents:
@@ -537,33 +465,25 @@ def _on_layer(
 ) -> tuple[networks.HiddenLayer, dict[str, Any]]:
     """The untrained read-out on the layer of the parent, and what became of that layer."""
     layer = layer_of(workspace.record_of(run.parent, holds_layer))
-    weight = kh.dense_weights(layer)
-    test = kh.acceptance(weight, norm_order=run.parent.norm_order)
+    weight, norm_order = kh.dense_weights(layer), run.parent.norm_order
+    test = kh.acceptance(weight, norm_order=norm_order)
     facts = {
         "accepted": test.accepted,
         "off_norm_fraction": test.off_norm_fraction,
-        "effective_units": kh.effective_units(weight),
+        "effective_units": kh.effective_units(kh.cosines(weight)),
         "pruned_units": 0,
     }
-    options = {
-        "norm_order": run.parent.norm_order,
-        "power": run.power,
-        "generator": run.generator(),
-    }
     if run.pruned:
-        layer, facts["pruned_units"] = _pruned(layer, run.pruned == "as released")
-    return networks.krotov_hopfield_network(layer, n_classes, **options), facts
-
-
-def _pruned(weight: Tensor, as_released: bool) -> tuple[Tensor, int]:
-    """The weights without units of high variance, and how many these are; as they are where the
-    variances of too few units lie where mixtures are looked for.
-    """
-    try:
-        found = kh.prune_by_mixture(weight, last_fitted=as_released)
-    except ValueError:
-        return weight, 0
-    return found.weight, int((~found.kept).sum())
+        try:
+            pruned = kh.prune_by_mixture(layer, last_fitted=run.pruned == RELEASED)
+        except ValueError:  # too few units have a variance for which mixtures are fitted
+            pass
+        else:
+            layer, facts["pruned_units"] = pruned.weight, int((~pruned.kept).sum())
+    network = networks.krotov_hopfield_network(
+        layer, n_classes, norm_order=norm_order, power=run.power, generator=run.generator()
+    )
+    return network, facts
 
 
 def network_of(record: Record, which: str = "last") -> networks.HiddenLayer:
@@ -593,18 +513,14 @@ def _rebuilt(
     if run.method != "kh":
         model = run.untrained(n_in, n_classes)
     else:
-        linear = _frozen(state, n_in, n_units)
+        if "linear.weight" in state:
+            linear = networks.Frozen(state["linear.weight"])
+        else:
+            linear = _sparse_layer(state, n_in, n_units, "linear.")
         options = {"power": run.power, "generator": run.generator()}
         model = networks.HiddenLayer(linear, n_units, n_classes, **options).float()
     model.load_state_dict(state)
     return model.eval()
-
-
-def _frozen(state: Mapping[str, Tensor], n_in: int, n_units: int) -> nn.Module:
-    """The hidden layer that was learned locally."""
-    if "linear.weight" in state:
-        return networks.Frozen(state["linear.weight"])
-    return sparse_layer(state, n_in, n_units, "linear.")
 
 
 def network_numbers(record: Record) -> dict[str, Any]:

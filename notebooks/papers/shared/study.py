@@ -70,20 +70,21 @@ class Study(Run):
         return torch.Generator().manual_seed(10**6 + 1000 * self.seed + draw)
 
 
-def study_of(experiment: str, parent: Run, **fields: Any) -> Study:
+def study_of(experiment: str, parent: Run, kind: type[Run] = Study, **fields: Any) -> Run:
     """The study of a run, on its data set, with its method and seed."""
-    return Study(
+    if kind is Study:
+        fields["hidden"] = getattr(parent, "hidden", ())
+    return kind(
         experiment,
         parent=dataclasses.replace(parent, stand_in=None),
         dataset=parent.dataset,
         method=parent.method,
-        hidden=parent.hidden,
         seed=parent.seed,
         **fields,
     )
 
 
-def with_stand_in(make: Callable[[Run], Study], parent: Run) -> Study:
+def with_stand_in(make: Callable[[Run], Run], parent: Run) -> Run:
     """The study of a run; where its data set cannot be had, that of the run that stands in."""
     study = make(parent)
     if parent.stand_in is None:
@@ -135,6 +136,11 @@ def numbers(record: Record) -> dict[str, Any]:
         "final_accuracy": final["test_accuracy"],
         "links_final": final["links"],
     }
+
+
+def epochs(record: Record) -> dict[str, Any]:
+    """Epochs for the summary: of a study those of its parent."""
+    return {"epochs": (record.config.parent or record.config).epochs}
 
 
 def epochs_and_accuracy(record: Record) -> dict[str, Any]:

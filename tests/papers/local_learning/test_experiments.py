@@ -8,7 +8,7 @@ from lib.runs.experiment import PROFILES
 from papers.local_learning import experiments
 from papers.local_learning.experiments import EXPERIMENTS
 
-WIDTHS = [(name, profile) for name in experiments.SCALES for profile in PROFILES]
+WIDTHS = [(name, profile) for name in experiments.NETWORKS for profile in PROFILES]
 PENALTY = ("method", "variant", "penalty", "coupling", "stand_in")
 SPECTRAL = (*PENALTY, "batch_norm", "law", "epochs", "batch_size")
 OWN = {experiment.name: experiment for experiment in EXPERIMENTS}

@@ -160,10 +160,18 @@ def test_first_epoch_of_a_run_is_steps_from_a_normal_start(x):
     torch.testing.assert_close(rule.learn(x, settings, seed=3).weight, desired)
 
 
+def interrupt_after(epochs):
+    def fail(learned):
+        if learned.epoch == epochs:
+            raise KeyboardInterrupt
+
+    return fail
+
+
 def test_resumed_run_has_the_bits_of_an_uninterrupted_one(x, tmp_path):
     checkpoint = tmp_path / "checkpoint.pt"
-    left = rule.learn(x, SMALL, seed=0, checkpoint=checkpoint, stop_after=2)
-    assert left.epoch == 2
+    with pytest.raises(KeyboardInterrupt):
+        rule.learn(x, SMALL, seed=0, checkpoint=checkpoint, on_epoch=interrupt_after(2))
     resumed = rule.learn(x, SMALL, seed=0, checkpoint=checkpoint)
     desired = rule.learn(x, SMALL, seed=0)
     assert torch.equal(resumed.weight, desired.weight)
@@ -204,13 +212,13 @@ def test_acceptance_counts_units_off_the_norm_and_negative_ones():
     [(torch.eye(4), 4), (torch.ones(4, 7), 1), (torch.eye(4)[[0, 0, 1, 1]] * 3, 2)],
 )
 def test_effective_units_count_directions(weight, desired):
-    assert rule.effective_units(weight) == pytest.approx(desired)
+    assert rule.effective_units(rule.cosines(weight)) == pytest.approx(desired)
 
 
 def test_units_of_zeros_are_not_effective():
     weight = torch.eye(4)
     weight[2:] = 0
-    assert rule.effective_units(weight) == pytest.approx(2)
+    assert rule.effective_units(rule.cosines(weight)) == pytest.approx(2)
 
 
 @pytest.mark.parametrize(("cosine", "desired"), [(0.71, 0.4), (0.989, 0.4), (0.991, 0.8)])
@@ -218,19 +226,19 @@ def test_units_that_point_as_another_one_are_duplicated(cosine, desired):
     weight = torch.eye(5)
     weight[1] = 3 * weight[0]
     weight[3, 2], weight[3, 3] = cosine, math.sqrt(1 - cosine**2)
-    assert rule.duplicated_fraction(weight) == pytest.approx(desired)
+    assert rule.duplicated_fraction(rule.cosines(weight)) == pytest.approx(desired)
 
 
 def test_metrics_of_an_epoch_are_those_of_its_weights(x):
     learned = rule.learn(x, SMALL, seed=0)
-    test = rule.acceptance(learned.weight)
+    test, cosines = rule.acceptance(learned.weight), rule.cosines(learned.weight)
     assert learned.metrics[-1] == {
         "epoch": 4,
         "step_size": pytest.approx(0.005),
         "off_norm_fraction": test.off_norm_fraction,
         "lowest_mean": test.lowest_mean,
-        "effective_units": rule.effective_units(learned.weight),
-        "duplicated_fraction": rule.duplicated_fraction(learned.weight),
+        "effective_units": rule.effective_units(cosines),
+        "duplicated_fraction": rule.duplicated_fraction(cosines),
     }
 
 
@@ -239,7 +247,7 @@ def test_metrics_of_an_epoch_are_those_of_its_weights(x):
 
 @pytest.mark.parametrize("rank", [1, 9])
 def test_rank_without_a_unit_is_refused(weight, x, rank):
-    with pytest.raises(ValueError, match=f"rank = {rank} .* from 2 to the number of units, 8"):
+    with pytest.raises(ValueError, match=f"rank = {rank} .* a whole number, from 2 to 8"):
         rule.learning_step(weight, x, step_size=0.1, rank=rank)
 
 
@@ -247,18 +255,6 @@ def test_rank_without_a_unit_is_refused(weight, x, rank):
 def test_norm_order_not_above_one_is_refused(weight, x, order):
     with pytest.raises(ValueError, match="norm_order = .* above 1"):
         rule.overlaps(x, weight, norm_order=order)
-
-
-@pytest.mark.parametrize("value", [0.0, float("nan")])
-def test_image_without_content_is_refused(x, value):
-    x[7] = value
-    with pytest.raises(ValueError, match=f"image 7 has largest magnitude {value}: .* leave it out"):
-        rule.learn(x, SMALL, seed=0)
-
-
-def test_images_of_whole_numbers_are_refused(x):
-    with pytest.raises(ValueError, match="the images are torch.uint8: give float"):
-        rule.learn((255 * x).byte(), SMALL, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -280,18 +276,6 @@ def test_settings_out_of_range_are_refused(field, value):
         dataclasses.replace(SMALL, **{field: value})
 
 
-def test_stopping_before_the_first_epoch_is_refused(x):
-    with pytest.raises(ValueError, match="stop_after = 0 is out of range"):
-        rule.learn(x, SMALL, seed=0, stop_after=0)
-
-
-def test_checkpoint_of_a_later_epoch_is_refused(x, tmp_path):
-    checkpoint = tmp_path / "checkpoint.pt"
-    rule.learn(x, SMALL, seed=0, checkpoint=checkpoint, stop_after=3)
-    with pytest.raises(ValueError, match="is of epoch 3, later than stop_after = 2: delete it"):
-        rule.learn(x, SMALL, seed=0, checkpoint=checkpoint, stop_after=2)
-
-
 def test_checkpoint_of_another_version_is_refused(x, tmp_path):
     checkpoint = tmp_path / "checkpoint.pt"
     torch.save({"format": 0}, checkpoint)
@@ -308,7 +292,7 @@ def test_checkpoint_of_another_version_is_refused(x, tmp_path):
 )
 def test_checkpoint_of_another_run_is_refused(x, settings, seed, sentence, tmp_path):
     checkpoint = tmp_path / "checkpoint.pt"
-    rule.learn(x, SMALL, seed=0, checkpoint=checkpoint, stop_after=1)
+    rule.learn(x, SMALL, seed=0, checkpoint=checkpoint)
     with pytest.raises(ValueError, match=sentence):
         rule.learn(x, settings, seed=seed, checkpoint=checkpoint)
     with pytest.raises(ValueError, match="is of other data"):

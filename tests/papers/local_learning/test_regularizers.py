@@ -259,28 +259,13 @@ def test_batch_too_small_for_the_spectrum_is_refused(network, x):
         penalty(network, x[:7])
 
 
-def test_spectral_penalty_without_images_is_refused(network, x):
-    with pytest.raises(ValueError, match="no training images: call begin"):
-        Spectral(first=2)(network, x)
-
-
 @pytest.mark.parametrize(("first", "scale"), [(0, None), (-1, 1.0), (4, None)])
 def test_rank_outside_the_spectrum_is_refused(first, scale):
     with pytest.raises(ValueError, match=f"first = {first} is out of range: give a rank from"):
         regularizers.spectral_distance(torch.ones(4), first=first, scale=scale)
 
 
-def test_covariance_of_one_example_is_refused():
-    with pytest.raises(ValueError, match="a covariance of 1 examples: give at least 2"):
-        regularizers.accumulated_covariance([torch.ones(1, 3)])
-
-
 def test_logits_of_a_network_that_normalises_are_refused(x, generator):
     network = networks.perceptron(6, 5, 3, batch_norm=True, generator=generator)
     with pytest.raises(ValueError, match="depend on the whole batch"):
         Jacobian(part="logits")(network, x)
-
-
-def test_unknown_part_is_refused():
-    with pytest.raises(ValueError, match="unknown part 'logit"):
-        Jacobian(part="logit")

@@ -28,7 +28,7 @@ def x(generator):
 
 @pytest.fixture
 def split():
-    return networks.unit_norm_split(data.load("digits", limit=300))
+    return networks.mapped(data.load("digits", limit=300), networks.unit_norm)
 
 
 # --------------------------------------------------------------------------------- the inputs
@@ -293,16 +293,6 @@ def test_interrupted_layer_goes_on_to_the_same_bits(run, epochs, tmp_path):
     assert actual.arrays.keys() == whole.arrays.keys()
     for name, array in whole.arrays.items():
         np.testing.assert_array_equal(actual.arrays[name], array, err_msg=name)
-
-
-@pytest.mark.usefixtures("short_looks")
-def test_layer_whose_looks_are_lost_is_to_be_started_anew(tmp_path):
-    run = RUNS["all links"]
-    with pytest.raises(KeyboardInterrupt):
-        made(run, tmp_path, interrupt_after(3))
-    (tmp_path / "looks.pt").unlink()
-    with pytest.raises(ValueError, match="checkpoint.pt is of epoch 3, .* delete it to start anew"):
-        made(run, tmp_path)
 
 
 # ---------------------------------------------------------------------- what records hold
