@@ -583,6 +583,7 @@ class SparseConv2d(SparseLinear):
     def as_rows(self, x: Tensor, grad_y: Tensor) -> tuple[Tensor, Tensor]:
         """Rows whose product is the gradient at all positions of the kernels: of the identity, and
         of this gradient. Rows of what each pixel sees would take up to a hundred times the memory.
+        The identity has n_in x n_in numbers, n_in with the places of a kernel.
         """
         x, grad_y = (t if t.ndim == 4 else t[None] for t in (x, grad_y))
         shape = self.out_channels, self.in_channels, *self.kernel_size

@@ -351,6 +351,7 @@ class _Training:
             return
         try:
             step = compiled_step(self.model, self.optimiser, loss, average=self.average)
+            labels = step.fitting(x, y)
         except CannotCompile as error:
             warnings.warn(f"fit goes by autograd, which is slower: {error}", stacklevel=3)
             return
@@ -358,7 +359,6 @@ class _Training:
             why = f"fit goes by autograd, which is slower: {NO_INPUT_GRADIENT}"
             warnings.warn(why, stacklevel=3)
             return
-        labels = step.fitting(y)
         if labels is not None:
             self.examples["train"] = x, labels
             self.compiled = step
@@ -763,7 +763,7 @@ def compiled_step(
             is any model whose convolutions are joined by batch normalisations, units, poolings and
             sums, as in a VGG or a ResNet; what follows the last convolution may be anything.
         optimiser: SGD, Adam or AdamW of all its parameters; rates, momentum and decay of each group
-            are read at every step. With convolutions: any.
+            are read at every step. With convolutions: any whose ``step`` takes no closure.
         loss: a function or a module of torch: cross-entropy, also with weights of classes or label
             smoothing; binary cross-entropy with logits; mean squared error.
         clip_norm: the norm of all gradients is at most this, as ``clip_grad_norm_`` has it; None:

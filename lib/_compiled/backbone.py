@@ -70,16 +70,21 @@ class Operation:
     """Reads a value and writes maps; see :mod:`lib._compiled.maps` for kinds.
 
     Attributes:
-        module: the convolution.
+        module: the convolution or the pooling.
         norm: batch normalisation of what it writes.
-        window: kernel, stride and padding of a pooling, each of rows and columns; None for all.
     """
 
     kind: int
     value: Value | None = None
     module: nn.Module | None = None
     norm: nn.BatchNorm2d | None = None
-    window: Any = None
+
+    @property
+    def settings(self) -> Any:
+        """What a pooling or a normalisation was laid out for, which may change later."""
+        if self.kind in (MAX, MEAN):
+            return POOLINGS[type(self.module)](self.module)
+        return self.norm is not None and _is_of_batch(self.norm)
 
 
 class Backbone:
@@ -93,12 +98,19 @@ class Backbone:
     def __init__(self, model: nn.Module) -> None:
         self.model, self.units = model, []
         graph = _traced(model)
-        nodes = [node for node in graph.nodes if node.op != "output"]
+        kinds = "output", "placeholder"  # of these, the input alone is used
+        nodes = [node for node in graph.nodes if node.op not in kinds or node.users]
         first = next((node for node in nodes if _is_convolution(model, node)), None)
-        if first is None or not isinstance(first.args[0], fx.Node):
+        if first is None or not first.all_input_nodes:
             raise CannotCompile(f"no convolution of the model is called by itself: it {NO_STEP}")
-        entry = first.args[0]
+        entry = first.all_input_nodes[0]
         begin = nodes.index(entry) + 1
+        for node in nodes[:begin]:
+            if _learns(model, node):
+                raise CannotCompile(
+                    f"{_name_of(node)} learns before the first convolution, and gets no gradient"
+                    " from a compiled step: freeze it, or train by autograd"
+                )
         known = self._read(nodes[begin:], entry)
         end, exit_ = self._cut(nodes, begin, begin + known, entry)
         self._read(nodes[begin:end], entry)  # again, without what lies behind the cut
@@ -118,10 +130,12 @@ class Backbone:
         source = Operation(INPUT)
         self.operations, self.values = [source], {entry: Value((Term(source),))}
         for i, node in enumerate(nodes):
-            value = self._value_of(node)
+            value = self._value_of(node) if node.users else None
             if value is None:
                 return i
             if len(node.users) > 1 and not value.is_stored:
+                if not value.terms[0].is_whole:
+                    return i
                 value = self._kept(value)
             self.values[node] = value
         return len(nodes)
@@ -137,7 +151,9 @@ class Backbone:
             outside = [node for node in nodes[stop:] if _is_sparse(self.model, node)]
             if outside:
                 break
-            if len(leaving) == 1 and not any(user not in inside for user in entry.users):
+            if len(leaving) != 1 or any(user not in inside for user in entry.users):
+                continue
+            if self.values[leaving[0]].terms[0].is_whole:
                 return stop, leaving[0]
         what = "a value that leaves in two ways" if unknown is None else _name_of(unknown)
         raise CannotCompile(f"the model calls {what} before its last convolution, which {NO_STEP}")
@@ -151,7 +167,7 @@ class Backbone:
     def _value_of(self, node: fx.Node) -> Value | None:
         """What a node gives; None if it is not known."""
         inputs = [self.values.get(one) for one in node.all_input_nodes]
-        if not inputs or None in inputs:
+        if not inputs or None in inputs or self._changes_another(node):
             return None
         if node.op == "call_module":
             return self._of_module(self.model.get_submodule(node.target), inputs[0])
@@ -163,6 +179,19 @@ class Backbone:
         if make is None or len(inputs) != 1:
             return None
         return self._of_module(make(*node.args, **node.kwargs), inputs[0])
+
+    def _changes_another(self, node: fx.Node) -> bool:
+        """True if it writes over a value that others read, or that is a view of theirs."""
+        module = self.model.get_submodule(node.target) if node.op == "call_module" else None
+        is_said = any(isinstance(one, bool) and one for one in (*node.args, *node.kwargs.values()))
+        is_in_place = node.target in IN_PLACE or getattr(module, "inplace", False)
+        if not (is_in_place or (node.op != "call_module" and node.target in FUNCTIONS and is_said)):
+            return False
+        written = node.all_input_nodes[0]
+        is_view = written.target is operator.getitem
+        if written.op == "call_module":
+            is_view = isinstance(self.model.get_submodule(written.target), nn.Identity)
+        return is_view or len(written.users) > 1
 
     def _of_module(self, module: nn.Module, value: Value) -> Value | None:
         kind = type(module)
@@ -185,10 +214,9 @@ class Backbone:
                 return None
             operation = Operation(CONVOLUTION, value, module)
         elif kind in POOLINGS:
-            window = POOLINGS[kind](module)
-            if window is None:
+            if POOLINGS[kind](module) is None:
                 return None
-            operation = Operation(MAX if kind is nn.MaxPool2d else MEAN, value, window=window)
+            operation = Operation(MAX if kind is nn.MaxPool2d else MEAN, value, module)
         else:
             return None
         self.operations.append(operation)
@@ -204,6 +232,8 @@ class Backbone:
         if len(values) != 2:  # of a value and itself, or a number
             return None
         terms = [self._term(value) for value in values]
+        if terms[0].of is terms[1].of:
+            return None
         terms.sort(key=lambda term: (not term.is_whole, term.of.kind != CONVOLUTION))
         return Value(tuple(terms)) if terms[0].is_whole else None
 
@@ -234,6 +264,7 @@ class Backbone:
 
 
 SUMS = (operator.add, operator.iadd, torch.add, "add", "add_")
+IN_PLACE = (operator.iadd, "add_", "relu_")
 SHORTCUTS: dict[Any, Callable] = {
     operator.getitem: Backbone._sliced,
     F.pad: Backbone._padded,
@@ -302,12 +333,17 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         return chains.is_of_a_library(module) and not isinstance(module, nn.Sequential)
 
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        chains.check_gradients_are_on()
+        return super().create_node(*args, **kwargs)
+
 
 def _traced(model: nn.Module) -> fx.Graph:
     for name, module in model.named_modules():
         chains.check_plain(name or "the model", module)
     try:
-        graph = _Tracer().trace(model)
+        with torch.enable_grad():
+            graph = _Tracer().trace(model)
     except Exception as error:  # whatever the user's code raises on stand-ins for tensors
         raise CannotCompile(f"torch.fx cannot trace {type(model).__name__}: {error}") from error
     n_inputs = sum(node.op == "placeholder" and bool(node.users) for node in graph.nodes)
@@ -327,6 +363,16 @@ def _is_sparse(model: nn.Module, node: fx.Node) -> bool:
     )
 
 
+def _learns(model: nn.Module, node: fx.Node) -> bool:
+    """True if a node reads a parameter that learns."""
+    if node.op == "call_module":
+        return any(p.requires_grad for p in model.get_submodule(node.target).parameters())
+    if node.op != "get_attr":
+        return False
+    owner, _, name = node.target.rpartition(".")
+    return getattr(getattr(model.get_submodule(owner), name), "requires_grad", False)
+
+
 def _name_of(node: fx.Node) -> str:
     target = node.target
     return target if isinstance(target, str) else getattr(target, "__name__", str(target))
@@ -340,6 +386,11 @@ def _graph_of(
     for node in inputs:
         now[node] = graph.placeholder(f"given_{len(now)}")
     for node in nodes:
+        for one in node.all_input_nodes:
+            if one not in now:
+                raise CannotCompile(
+                    f"the model reads {one.name} behind its last convolution, which {NO_STEP}"
+                )
         now[node] = graph.node_copy(node, lambda one: now[one])
     graph.output(now[result])
     return fx.GraphModule(model, graph)
@@ -365,6 +416,7 @@ class Program:
         self.number = {one: i for i, one in enumerate(self.operations)}
         self.supports = [_support_of(one) for one in self.operations]
         self.units = [unit for _, unit in backbone.units]
+        self.settings = [one.settings for one in self.operations]
         self.rows = np.zeros(len(self.operations), maps.OPERATION)
         self._size = 0
         self._slots: dict[tuple[str, Maps], int] = {}
@@ -382,7 +434,11 @@ class Program:
         self.backward_regions = self._backward_regions()
 
     def fits(self, n_slots: int) -> bool:
-        """True if links and units are those that it was made for, and as many tiles run."""
+        """True if links, units, poolings and normalisations are those that it was made for, and as
+        many tiles run.
+        """
+        if [one.settings for one in self.operations] != self.settings:
+            return False
         units = [unit_of(module) for module, _ in self.backbone.units]
         supports = [_support_of(one) for one in self.operations]
         same = all(a is b for a, b in zip(supports, self.supports, strict=True))
@@ -462,10 +518,19 @@ class Program:
         row["normal"], row["has_norm"] = self._take(3 * geometry.n_out), norm is not None
         if norm is not None and _is_of_batch(norm):
             row["moments"] = self._take(2 * self.n_tiles * geometry.n_out)
+            if self.width * plan.shape.y.height * plan.shape.y.width == 1:
+                raise ValueError(
+                    "batch normalisation gets one value of each channel, and needs two: give"
+                    " another batch_size, which does not leave one example for the last batch of an"
+                    " epoch"
+                )
         return plan.shape.y
 
     def _lay_out_pooling(self, operation: Operation, row: Any, m: Maps) -> Maps:
-        kernel, stride, padding = operation.window or ((m.height, m.width), (1, 1), (0, 0))
+        window = operation.settings
+        if window is None:
+            raise CannotCompile(f"{operation.module} of the model {NO_STEP}")
+        kernel, stride, padding = window or ((m.height, m.width), (1, 1), (0, 0))
         sizes = [
             (n + 2 * p - k) // s + 1
             for n, k, s, p in zip((m.height, m.width), kernel, stride, padding, strict=True)
@@ -634,7 +699,7 @@ class Program:
         mean = (counts * means).sum(0) / n
         variance = (squares + counts * (means - mean) ** 2).sum(0) / n
         self._write_affine(self.operations[i], mean, variance)
-        if norm.track_running_stats:
+        if norm.track_running_stats and norm.running_mean is not None:
             norm.num_batches_tracked.add_(1)
             share = norm.momentum
             share = 1 / int(norm.num_batches_tracked) if share is None else share
@@ -697,7 +762,7 @@ def _weights_of(module: nn.Module) -> tuple[nn.Parameter, nn.Parameter | None]:
 
 def _is_of_batch(norm: nn.BatchNorm2d) -> bool:
     """True if it normalises by the batch, not by what it kept."""
-    return norm.training or not norm.track_running_stats
+    return norm.training or norm.running_mean is None
 
 
 # ------------------------------------------------------------------------------- the step
@@ -738,8 +803,11 @@ class BackboneStep:
         for name, p in self.model.named_parameters():
             chains.check_place(name, p)
 
-    def fitting(self, y: Tensor) -> Tensor | None:
-        """Labels as a step takes them."""
+    def fitting(self, x: Tensor, y: Tensor) -> Tensor | None:
+        """Labels as a step takes them. Raises CannotCompile if the model does not take such
+        examples.
+        """
+        Program(self._backbone, tuple(self._images_of(x[:2]).shape), 1)
         return y
 
     def __call__(self, x: Tensor, y: Tensor, index: Tensor | None = None) -> float:
@@ -758,6 +826,15 @@ class BackboneStep:
             return self._descend(losses.matched(self.loss, self.model(x), y))
         if not self._snapshot.holds():
             self._take_over()
+        images = self._images_of(x)
+        program = self._program_for(tuple(images.shape))
+        features = torch.from_numpy(program.forward(images.numpy())).requires_grad_()
+        outputs = self._backbone.head(x, features.clone())  # which it may write over
+        loss = losses.matched(self.loss, outputs, y)
+        return self._descend(loss, features, program)
+
+    def _images_of(self, x: Tensor) -> Tensor:
+        """What the first convolution gets. Raises ValueError if it is no batch of images."""
         with torch.no_grad():
             images = self._backbone.stem(x).contiguous()
         if images.dtype != torch.float32 or images.ndim != 4 or len(images) == 0:
@@ -765,10 +842,7 @@ class BackboneStep:
                 f"the first convolution gets {images.dtype} of shape {tuple(images.shape)}: give"
                 " (B, C, height, width) float32"
             )
-        program = self._program_for(tuple(images.shape))
-        features = torch.from_numpy(program.forward(images.numpy())).requires_grad_()
-        loss = losses.matched(self.loss, self._backbone.head(x, features), y)
-        return self._descend(loss, features, program)
+        return images
 
     def _program_for(self, shape: tuple[int, ...]) -> Program:
         n_slots = min(launch.match_threads(), -(-shape[0] // LANES))

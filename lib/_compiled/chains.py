@@ -227,6 +227,16 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         return type(module) in KINDS or isinstance(module, nn.Sequential)
 
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        check_gradients_are_on()
+        return super().create_node(*args, **kwargs)
+
+
+def check_gradients_are_on() -> None:
+    """Raise CannotCompile within ``torch.no_grad()`` of a forward, which a trace does not see."""
+    if not torch.is_grad_enabled():
+        raise CannotCompile("its forward turns gradients off: freeze parameters instead")
+
 
 def _traced(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
     """The modules of a class of the user's own, as its forward calls them."""
@@ -234,7 +244,8 @@ def _traced(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
     for inner_name, inner in module.named_modules(prefix=name):
         check_plain(inner_name or "the model", inner)
     try:
-        nodes = list(_Tracer().trace(module).nodes)
+        with torch.enable_grad():
+            nodes = list(_Tracer().trace(module).nodes)
     except Exception as error:  # whatever the user's code raises on stand-ins for tensors
         raise CannotCompile(f"torch.fx cannot trace {kind}: {error}") from error
     inputs = [node for node in nodes if node.op == "placeholder" and node.users]

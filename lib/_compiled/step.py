@@ -647,7 +647,7 @@ class CompiledStep:
             f"y holds class {_outside(labels, n)}: the model has {n} classes, 0 to {n - 1}"
         )
 
-    def fitting(self, y: Tensor) -> Tensor | None:
+    def fitting(self, x: Tensor, y: Tensor) -> Tensor | None:
         """Labels as the loss and the model take them: classes (N,) int64, or targets in float32;
         None if they do not fit.
         """

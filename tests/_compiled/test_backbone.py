@@ -188,14 +188,20 @@ def test_steps_by_autograd_may_stand_between(make):
     by_autograd = copy.deepcopy(model)
     optimiser, other = make(model), make(by_autograd)
     step = compiled_step(model, optimiser, nn.CrossEntropyLoss(label_smoothing=0.1), clip_norm=0.5)
-    for i in range(3):
-        x, y = batch(24, 3, 10, 10, seed=i)
-        loss = F.cross_entropy(by_autograd(x), y, label_smoothing=0.1)
-        other.zero_grad()
+
+    def by_torch(network, optimiser, x, y):
+        loss = F.cross_entropy(network(x), y, label_smoothing=0.1)
+        optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(by_autograd.parameters(), 0.5)
-        other.step()
-        assert step(x, y) == pytest.approx(loss.item(), rel=1e-4)
+        nn.utils.clip_grad_norm_(network.parameters(), 0.5)
+        optimiser.step()
+        return loss.item()
+
+    for i in range(4):
+        x, y = batch(24, 3, 10, 10, seed=i)
+        loss = by_torch(by_autograd, other, x, y)
+        ours = step(x, y) if i % 2 == 0 else by_torch(model, optimiser, x, y)
+        assert ours == pytest.approx(loss, rel=1e-4)
     others = dict(by_autograd.named_parameters())
     del others[
         "0.bias"
@@ -242,9 +248,9 @@ def test_frozen_parameters_stay():
     model = made()
     model[0].requires_grad_(False)
     before = model[0].weight.clone()
-    learns = [p for p in model.parameters() if p.requires_grad]
-    compiled_step(model, torch.optim.SGD(learns, lr=1.0))(*batch(20, 3, 10, 10))
-    assert torch.equal(model[0].weight, before)
+    last = model[-1].values.clone()
+    compiled_step(model, torch.optim.SGD(model.parameters(), lr=1.0))(*batch(20, 3, 10, 10))
+    assert torch.equal(model[0].weight, before) and not torch.equal(model[-1].values, last)
 
 
 def test_loss_that_is_not_finite_is_returned_before_any_update():
@@ -283,6 +289,128 @@ def test_what_does_not_fit_is_named(between, name):
     sparsify_(model, density=0.5, start="new")
     with pytest.raises(CannotCompile, match=f"calls {name} before its last convolution"):
         compiled_step(model, sgd(model))
+
+
+class Written(nn.Module):
+    """Convolutions that a given forward calls; the mean of its maps goes into a linear layer."""
+
+    def __init__(self, forward):
+        super().__init__()
+        self.before = nn.BatchNorm2d(3)
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.second, self.third = (nn.Conv2d(4, 4, 3, padding=1) for _ in range(2))
+        self.relu, self.same, self.last = nn.ReLU(inplace=True), nn.Identity(), nn.Linear(4, 10)
+        self.features = forward
+
+    def forward(self, x, flag=None):
+        return self.last(self.features(self, x).mean((2, 3)))
+
+
+def in_place_before_another_reads(m, x):
+    y = m.first(x)
+    return m.second(m.relu(y)) + y
+
+
+def in_place_on_a_view(m, x):
+    y = m.first(x)
+    return m.second(m.relu(m.same(y))) + y
+
+
+def in_place_of_one_reader(m, x):
+    return m.second(m.relu(m.first(x)))
+
+
+def slice_read_twice(m, x):
+    y = m.first(x)[:, :, ::2, ::2]
+    return m.second(y) + y
+
+
+def unused_branch(m, x):
+    y = m.first(x)
+    m.third(y)
+    return m.second(y)
+
+
+def without_gradients(m, x):
+    with torch.no_grad():
+        y = m.first(x)
+    return m.second(y)
+
+
+def size_of_the_input(m, x):
+    n = x.size(0)
+    return m.second(m.first(2 * x)).view(n, 4, 8, 8)
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        in_place_of_one_reader,
+        lambda m, x: m.first(x)[:, :, ::2, ::2],
+        lambda m, x: F.pad(m.second(m.first(x)), (0, 0, 0, 0, 1, 2))[:, 1:5],
+        lambda m, x: F.relu6(m.second(m.first(x)) + 1, inplace=True),
+        lambda m, x: F.hardtanh(m.second(m.first(x)), inplace=True),
+        lambda m, x: m.second(m.first(input=x)),
+    ],
+)
+def test_unusual_forwards_are_those_of_torch(forward):
+    model = Written(forward).float()
+    sparsify_(model, density=0.5, start="new", kinds=("conv",), generator=generator())
+    double = copy.deepcopy(model).double()
+    optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
+    before = {name: p.detach().double() for name, p in model.named_parameters()}
+    x, y = batch(21, 3, 8, 8)
+    loss = F.cross_entropy(double(x.double()), y)
+    loss.backward()
+    assert compiled_step(model, optimiser)(x, y) == pytest.approx(loss.item(), rel=1e-5)
+    for name, p in double.named_parameters():
+        taken = before[name] - model.get_parameter(name).double()
+        expected = torch.zeros_like(p) if p.grad is None else p.grad
+        torch.testing.assert_close(taken, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("forward", "sentence"),
+    [
+        (in_place_before_another_reads, "calls relu before its last convolution"),
+        (in_place_on_a_view, "calls relu before its last convolution"),
+        (slice_read_twice, "calls getitem before its last convolution"),
+        (unused_branch, "calls third before its last convolution"),
+        (without_gradients, "its forward turns gradients off"),
+        (size_of_the_input, "reads size behind its last convolution"),
+        (lambda m, x: m.second(m.first(m.before(x))), "before learns before the first convolution"),
+        (lambda m, x: m.second((y := m.first(x)) + m.same(y)), "calls add before its last"),
+    ],
+)
+def test_forwards_that_no_step_runs_are_named(forward, sentence):
+    model = Written(forward).float()
+    sparsify_(model, density=0.5, start="new", kinds=("conv",), generator=generator())
+    with pytest.raises(CannotCompile, match=sentence):
+        compiled_step(model, sgd(model))
+
+
+def test_a_single_value_of_a_channel_is_refused_before_statistics_follow():
+    model = nn.Sequential(*made()[:2], nn.Conv2d(6, 4, 3), nn.BatchNorm2d(4), nn.Flatten())
+    model = model.append(nn.Linear(4, 10)).float()
+    sparsify_(model, density=0.5, start="new", generator=generator())
+    step = compiled_step(model, sgd(model))
+    before = bytes_of(model)
+    with pytest.raises(ValueError, match="batch normalisation gets one value of each channel"):
+        step(*batch(1, 3, 3, 3))
+    assert bytes_of(model) == before
+
+
+def test_poolings_may_change():
+    first, pool, second = nn.Conv2d(3, 6, 3), nn.MaxPool2d(3, 2, padding=1), nn.Conv2d(6, 4, 3)
+    model = nn.Sequential(first, pool, second, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = model.append(nn.Linear(4, 10)).float()
+    sparsify_(model, density=0.5, start="new", generator=generator())
+    step = compiled_step(model, sgd(model))
+    x, y = batch(20, 3, 12, 10)
+    step(x, y)
+    pool.kernel_size = 2
+    by_autograd = copy.deepcopy(model)
+    assert step(x, y) == pytest.approx(F.cross_entropy(by_autograd(x), y).item(), rel=1e-4)
 
 
 def test_hooks_are_refused():

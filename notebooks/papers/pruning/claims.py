@@ -13,9 +13,8 @@ from dataclasses import replace
 
 import pandas as pd
 
-from lib.report import claims as kit
 from lib.report import labels
-from lib.report.claims import against, intervals, smallest
+from lib.report.claims import against, intervals, readings, smallest
 from lib.report.frames import in_order, mean_over, tidy
 from lib.report.intervals import Measurement
 from lib.report.verdicts import Claim
@@ -37,10 +36,6 @@ SILENT = "the paper does not say by what a vote is chosen, and fair readings dis
 RELATED = 0.3  # correlation from which on objectives count as related
 EVOLVED = f"method == 'nsga2' and variant == '{CORRECTED}'"
 DIVIDED = {CORRECTED: "", GROUPED: f", {GROUPED}"}  # in the words of a reading
-COLUMNS = [  # of readings
-    *("claim", "reading", "rival", "rule", "dataset", "epochs"),
-    *("value", "low", "high", "n", "holds if", "verdict"),
-]
 
 
 def _worst(rows: pd.DataFrame) -> Measurement | None:
@@ -129,8 +124,9 @@ def _readings(rows: pd.DataFrame, claim: str, comparison: str, threshold: float)
     as_they_come = pd.CategoricalDtype(reading.unique(), ordered=True)
     rows = in_order(rows.assign(reading=reading.astype(as_they_come), rule=rows["method"]))
     rows = rows.sort_values(["reading", "dataset"])
-    found = intervals(rows, ["reading", "rival", "rule", "dataset", "epochs"], family=1)
-    return kit.readings(found, claim, comparison, threshold)[COLUMNS]
+    named = ["reading", "rival", "rule", "dataset", "epochs"]
+    found = intervals(rows, named, family=1)
+    return readings(found[[*named, "value", "low", "high", "n"]], claim, comparison, threshold)
 
 
 def accuracy_readings(records: Records) -> pd.DataFrame:

@@ -1,7 +1,5 @@
 """Fronts of objectives that are minimised: who is on them, what they cover, how they agree."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import scipy
 from pymoo.indicators.hv import HV
@@ -60,11 +58,6 @@ def hypervolume(objectives: np.ndarray) -> float:
         return 0.0
     point = np.full(objectives.shape[1], REFERENCE_POINT)
     return float(HV(ref_point=point)(np.asarray(objectives, dtype=float)))
-
-
-def hypervolumes(objectives: np.ndarray, at: Sequence[int]) -> np.ndarray:
-    """(len(at),) hypervolume of the first rows, as many as each entry says."""
-    return np.array([hypervolume(objectives[:n]) for n in at])
 
 
 def rank_correlation(x: np.ndarray, y: np.ndarray) -> float:

@@ -6,8 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from papers.shared import backbone
-
 
 def grad_cam_plus_plus(maps: Tensor, grads: Tensor) -> Tensor:
     r"""Where a score comes from, on the maps of a convolutional layer.
@@ -48,26 +46,7 @@ def of_pooled_features(maps: Tensor, chosen: Sequence[int] | np.ndarray) -> Tens
         chosen: n features, 0 to K - 1.
     Returns: (B, n, h, w).
     """
-    n_images, _, height, width = maps.shape
-    found = maps.new_empty(n_images, len(chosen), height, width)
-    for place, feature in enumerate(chosen):
-        own = maps[:, [int(feature)]]
-        gradient = torch.full_like(own, 1 / (height * width))
-        found[:, place] = grad_cam_plus_plus(own, gradient)
-    return found
-
-
-def feature_maps(
-    images: Tensor, features: Sequence[int] | np.ndarray, extractor: str = "mobilenet_v2"
-) -> Tensor:
-    """Where some pooled features look in images, see :func:`of_pooled_features`.
-
-    Args:
-        images: (B, channels, H, W) uint8, of the size that the extractor is given.
-        features: n of them.
-        extractor: by name.
-    Returns: (B, n, h, w), the images as they stand; h and w of the last convolutional map.
-    """
-    network = backbone.extractor(extractor)
-    with torch.no_grad():
-        return of_pooled_features(network.maps(images), features)
+    own = maps[:, torch.as_tensor(chosen)]  # (B, n, h, w)
+    each = own.flatten(0, 1)[:, None]
+    gradients = torch.full_like(each, 1 / each[0].numel())
+    return grad_cam_plus_plus(each, gradients).reshape(own.shape)

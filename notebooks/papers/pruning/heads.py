@@ -93,13 +93,10 @@ class Head:
     epochs: int
     loss: float
 
-    def hidden(self, x: Tensor) -> Tensor:
-        """(B, h) ReLU activations of (B, n_features) features."""
-        return torch.relu(x[:, self.inputs] @ self.weight_in + self.bias_in)
-
     def logits(self, x: Tensor) -> Tensor:
         """(B, n_classes) logits of (B, n_features) features."""
-        return self.hidden(x) @ self.weight_out + self.bias_out
+        hidden = torch.relu(x[:, self.inputs] @ self.weight_in + self.bias_in)  # (B, h)
+        return hidden @ self.weight_out + self.bias_out
 
     @property
     def active_fraction(self) -> float:
@@ -157,8 +154,7 @@ def train(
 
 def accuracies(heads: Sequence[Head], x: Tensor, y: Tensor) -> np.ndarray:
     """(P,) share of right answers of every head on (B, n_features) features and (B,) classes."""
-    shares = [float((head.logits(x).argmax(1) == y).double().mean()) for head in heads]
-    return np.array(shares)
+    return (predictions(heads, x) == y.numpy()).mean(axis=1)
 
 
 def predictions(heads: Sequence[Head], x: Tensor) -> np.ndarray:
@@ -275,7 +271,8 @@ class _Group:
         for epoch in range(1, settings.epochs + 1):
             step, loss = self._epoch(step)
             if self.x_valid is not None:
-                loss = self._validation_loss()
+                _, log_p = _forward(self.parameters, self.x_valid)
+                loss = _cross_entropy(log_p, self.task.valid[1].expand(len(self.places), -1))
             better = loss < smallest - settings.min_delta
             smallest = torch.where(better, loss, smallest)
             waited = torch.where(better, 0, waited + 1)
@@ -326,24 +323,14 @@ class _Group:
         )
         if self.links is not None:
             gradients[0].mul_(self.links)
-        self._move(gradients, rate)
-        return _cross_entropy(log_p, y)
-
-    def _move(self, gradients: Sequence[Tensor], rate: float) -> None:
         settings = self.task.settings
-        momentum = settings.momentum
         triples = zip(self.parameters, self.velocities, gradients, strict=True)
         for number, (parameter, velocity, gradient) in enumerate(triples):
-            is_weight = number in (0, 2)
-            if is_weight and settings.weight_decay:
+            if number in (0, 2) and settings.weight_decay:  # no decay of biases
                 gradient.add_(parameter, alpha=settings.weight_decay)
-            velocity.mul_(momentum).sub_(gradient, alpha=rate)
-            parameter.add_(velocity, alpha=momentum).sub_(gradient, alpha=rate)
-
-    def _validation_loss(self) -> Tensor:
-        _, y = self.task.valid
-        _, log_p = _forward(self.parameters, self.x_valid)
-        return _cross_entropy(log_p, y.expand(len(self.places), -1))
+            velocity.mul_(settings.momentum).sub_(gradient, alpha=rate)
+            parameter.add_(velocity, alpha=settings.momentum).sub_(gradient, alpha=rate)
+        return _cross_entropy(log_p, y)
 
     def _keep(self, rows: Tensor) -> None:
         """Only these heads are trained on."""

@@ -15,11 +15,20 @@ from papers.shared import backbone
 BATCH = 16  # images
 
 
-def mean_maps(images: Tensor, chosen: Sequence[int], extractor: str) -> Tensor:
-    """(B, H, W) mean of the maps of some features, each first divided by its largest value."""
+def mean_maps(images: Tensor, chosen: Sequence[int] | np.ndarray, extractor: str) -> Tensor:
+    """(B, H, W) mean of the maps of some pooled features, see
+    :func:`papers.pruning.grad_cam.of_pooled_features`, each first divided by its largest value.
+
+    Args:
+        images: (B, channels, H, W) uint8, of the size that the extractor is given.
+        chosen: n features.
+        extractor: by name.
+    """
+    network = backbone.extractor(extractor)
     parts = []
     for batch in images.split(BATCH):
-        maps = grad_cam.feature_maps(batch, np.asarray(chosen), extractor)  # (B, n, h, w)
+        with torch.no_grad():
+            maps = grad_cam.of_pooled_features(network.maps(batch), chosen)  # (B, n, h, w)
         largest = maps.amax(dim=(2, 3), keepdim=True).clamp(min=1e-12)
         parts.append((maps / largest).mean(dim=1))
     mean = torch.cat(parts)[:, None].float()

@@ -6,7 +6,7 @@ whole state is arrays and can be stored, so that an interrupted search goes on t
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -86,7 +86,6 @@ class Search:
     population: np.ndarray
     rank: np.ndarray
     crowding: np.ndarray
-    _first: dict[bytes, int] = field(default_factory=dict, repr=False)
 
     @property
     def evaluations(self) -> int:
@@ -141,22 +140,22 @@ def run(
         masks of another length.
     """
     run = checkpoints.described(settings, seed=seed, length=length)
+
+    def report(search: Search) -> None:
+        if checkpoint is not None:
+            save(search, checkpoint, run)
+        if on_step is not None:
+            on_step(search)
+
     if checkpoint is not None and checkpoint.exists():
         search = load(checkpoint, run)
     else:
         search = start(fitness, length, settings, seed=seed)
-        _report(search, checkpoint, run, on_step)
+        report(search)
     while search.evaluations < settings.evaluations:
         step_(search, fitness, settings)
-        _report(search, checkpoint, run, on_step)
+        report(search)
     return search
-
-
-def _report(search: Search, checkpoint: Path | None, run: dict[str, Any], on_step) -> None:
-    if checkpoint is not None:
-        save(search, checkpoint, run)
-    if on_step is not None:
-        on_step(search)
 
 
 # ---------------------------------------------------------------------------------------- steps
@@ -164,20 +163,10 @@ def _report(search: Search, checkpoint: Path | None, run: dict[str, Any], on_ste
 
 def start(fitness: Fitness, length: int, settings: Settings, *, seed: int) -> Search:
     """The search after its initial population is evaluated."""
-    rng = np.random.default_rng(seed)
-    none = np.zeros(0, dtype=np.int64)
-    search = Search(
-        length=length,
-        rng=rng,
-        packed=np.zeros((0, (length + 7) // 8), dtype=np.uint8),
-        objectives=np.zeros((0, 0)),
-        repeated=np.zeros(0, dtype=bool),
-        population=none,
-        rank=none,
-        crowding=np.zeros(0),
-    )
-    masks = initial_masks(settings.population, length, rng=rng)
-    rows = _evaluate_(search, fitness, masks, parents=None, stale=())
+    none, rng = np.zeros(0, dtype=np.int64), np.random.default_rng(seed)
+    packed, objectives = np.zeros((0, (length + 7) // 8), dtype=np.uint8), np.zeros((0, 0))
+    search = Search(length, rng, packed, objectives, none.astype(bool), none, none, none)
+    rows = _evaluate_(search, fitness, initial_masks(settings.population, length, rng=rng))
     _survive_(search, rows, settings.population)
     return search
 
@@ -186,13 +175,15 @@ def step_(search: Search, fitness: Fitness, settings: Settings) -> None:
     """Evaluate the next masks and keep the best."""
     n = min(settings.offspring, settings.evaluations - search.evaluations)
     if settings.method == "random_search":
-        masks = initial_masks(n, search.length, rng=search.rng)
-        _evaluate_(search, fitness, masks, parents=None, stale=())
+        _evaluate_(search, fitness, initial_masks(n, search.length, rng=search.rng))
         return
     masks, parents = _offspring(search, n)
-    rows = _evaluate_(search, fitness, masks, parents=parents, stale=settings.stale)
-    candidates = np.concatenate([search.population, rows])
-    _survive_(search, candidates, settings.population)
+    rows = _evaluate_(search, fitness, masks)
+    for row, parent in zip(rows, parents, strict=True):
+        if search.repeated[row]:
+            for column in settings.stale:
+                search.objectives[row, column] = search.objectives[parent, column]
+    _survive_(search, np.concatenate([search.population, rows]), settings.population)
 
 
 def _offspring(search: Search, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -231,46 +222,26 @@ def _as_population(search: Search, rows: np.ndarray) -> Population:
     return Population.new("X", search.masks(rows), "F", search.objectives[rows], "row", rows)
 
 
-def _evaluate_(
-    search: Search,
-    fitness: Fitness,
-    masks: np.ndarray,
-    *,
-    parents: np.ndarray | None,
-    stale: tuple[int, ...],
-) -> np.ndarray:
+def _evaluate_(search: Search, fitness: Fitness, masks: np.ndarray) -> np.ndarray:
     """Add masks with their objectives; return their rows.
 
     Those that were evaluated before take their whole vector of objectives from the first time.
     """
-    packed = np.packbits(masks, axis=1)
-    begin = search.evaluations
-    new: dict[bytes, int] = {}  # which of the masks handed in come for the first time
-    for i, key in enumerate(map(bytes, packed)):
-        if key not in search._first and key not in new:
-            new[key] = i
-    first_of = list(new.values())
-    fresh = np.zeros((0, search.objectives.shape[1]))
-    if first_of:
-        fresh = np.asarray(fitness(masks[first_of]), dtype=float)
-    values = dict(zip(new, fresh, strict=True))
-    objectives, repeated = [], []
-    for i, key in enumerate(map(bytes, packed)):
-        is_repeated = new.get(key) != i
-        known = search._first.get(key)
-        vector = np.array(values[key] if known is None else search.objectives[known])
-        if is_repeated and parents is not None:
-            for column in stale:
-                vector[column] = search.objectives[parents[i], column]
-        objectives.append(vector)
-        repeated.append(is_repeated)
-    for key, i in new.items():
-        search._first[key] = begin + i
-    before = search.objectives.reshape(begin, fresh.shape[1])
-    search.packed = np.concatenate([search.packed, packed])
-    search.objectives = np.concatenate([before, np.array(objectives)])
-    search.repeated = np.concatenate([search.repeated, np.array(repeated)])
-    return np.arange(begin, begin + len(masks))
+    rows = np.arange(search.evaluations, search.evaluations + len(masks))
+    packed = np.concatenate([search.packed, np.packbits(masks, axis=1)])
+    first: dict[bytes, int] = {}  # the row in which each mask came for the first time
+    for row, key in enumerate(map(bytes, packed)):
+        first.setdefault(key, row)
+    source = np.array([first[bytes(packed[row])] for row in rows])
+    is_new = source == rows
+    fresh = np.asarray(fitness(masks[is_new]) if is_new.any() else search.objectives[:0])
+    before = search.objectives.reshape(rows[0], fresh.shape[1])
+    search.objectives = np.concatenate([before, np.empty((len(rows), fresh.shape[1]))])
+    search.objectives[rows[is_new]] = fresh
+    search.objectives[rows] = search.objectives[source]
+    search.repeated = np.concatenate([search.repeated, ~is_new])
+    search.packed = packed
+    return rows
 
 
 # ------------------------------------------------------------------------------------- its state
@@ -298,7 +269,4 @@ def load(path: Path, run: dict[str, Any]) -> Search:
         rng.bit_generator.state = json.loads(state.pop("rng"))
         length = state.pop("length")
         arrays = {name: tensor.numpy() for name, tensor in state.items()}
-        search = Search(length=length, rng=rng, **arrays)
-    for row, key in enumerate(map(bytes, search.packed)):
-        search._first.setdefault(key, row)
-    return search
+        return Search(length=length, rng=rng, **arrays)

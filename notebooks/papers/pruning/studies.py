@@ -106,14 +106,11 @@ def make_front(run: FrontStudy, workspace: Workspace) -> Contents:
     masks = training.front_masks(parent, int(np.prod(shape))).reshape(-1, *shape)
     seeds = [searched.training_seed, *fresh_seeds(searched, run.fresh)]
     table = _HeadTable(searched, task)
-    members = trained(searched, task, masks, [seeds[0]] * len(masks))
-    table.add("front", members, seeds[0])
+    members = table.train("front", masks, seeds[0])
     for seed in seeds[1:]:
-        table.add("fresh", trained(searched, task, masks, [seed] * len(masks)), seed)
-    whole = np.ones((len(seeds), *shape), dtype=bool)
-    full = [trained(searched, task, whole[:1], [seed])[0] for seed in seeds]
-    for head, seed in zip(full, seeds, strict=True):
-        table.add("full", [head], seed, members=[-1])
+        table.train("fresh", masks, seed)
+    whole = np.ones((1, *shape), dtype=bool)
+    full = [table.train("full", whole, seed, members=[-1])[0] for seed in seeds]
     if run.compared:
         _add_baselines(table, run, masks, full[0])
     if run.votes:
@@ -161,11 +158,16 @@ class _HeadTable:
         self.task = task
         self.rows: list[dict[str, Any]] = []
 
-    def add(
-        self, kind: str, found: Sequence[Head], seed: int, *, members: Sequence[int] | None = None
-    ) -> None:
+    def train(
+        self, kind: str, masks: np.ndarray, seed: int, *, members: Sequence[int] | None = None
+    ) -> list[Head]:
+        """Heads of some masks, all trained with one seed, and a row for each."""
+        found = trained(self.searched, self.task, masks, [seed] * len(masks))
+        self.add(kind, found, seed, range(len(found)) if members is None else members)
+        return found
+
+    def add(self, kind: str, found: Sequence[Head], seed: int, members: Sequence[int]) -> None:
         """A row for each of some heads of one kind."""
-        members = range(len(found)) if members is None else members
         for member, head in zip(members, found, strict=True):
             row = {"kind": kind, "member": int(member), "seed": seed, "n": 1}
             row["density"] = head.active_fraction
@@ -218,13 +220,11 @@ def _add_baselines(table: _HeadTable, run: FrontStudy, masks: np.ndarray, full: 
         others["magnitude"] = baselines.leading_masks(baselines.magnitude_order(full), asked)
         others["penalty"] = baselines.leading_masks(by_penalty, asked)
     for kind, drawn in others.items():
-        same = drawn.reshape(-1, *masks.shape[1:])
-        found = trained(searched, task, same, [seed] * len(same))
-        table.add(kind, found, seed, members=members)
+        table.train(kind, drawn.reshape(-1, *masks.shape[1:]), seed, members=members)
     for member in members[spread_over(counts[members], run.set_heads)] if run.set_heads else ():
         density = float(counts[member] / bits.shape[1])
         head = baselines.set_head(task, density, searched.head_settings(), seed=seed)
-        table.add("evolved_links", [head], seed, members=[int(member)])
+        table.add("evolved_links", [head], seed, [member])
 
 
 def _add_votes(table: _HeadTable, members: Sequence[Head], masks: np.ndarray) -> None:
@@ -385,8 +385,9 @@ def hypervolumes(records: Records, steps: int = 25) -> pd.DataFrame:
     for record in records:
         objectives = minimised(record.metrics[OBJECTIVES].to_numpy(), tuple(OBJECTIVES))
         at = np.linspace(record.config.population, len(objectives), steps).round().astype(int)
-        for n, value in zip(at, fronts.hypervolumes(objectives, at), strict=True):
-            row = {"evaluations": int(n), "measure": "hypervolume", "value": value}
+        for n in at:
+            row = {"evaluations": int(n), "measure": "hypervolume"}
+            row["value"] = fronts.hypervolume(objectives[:n])
             rows.append(facts(record) | row)
     return pd.DataFrame(rows, columns=[*NAMED, "evaluations", "measure", "value"])
 

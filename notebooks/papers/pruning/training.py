@@ -4,7 +4,7 @@ what its record holds.
 
 import time
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -126,13 +126,7 @@ class MaskSearch(Run):
     def search_settings(self) -> search.Settings:
         """How masks are searched. Raises ValueError if a value is out of range."""
         stale = (self.measured.index("auroc"),) if self.stale else ()
-        return search.Settings(
-            method=self.method,
-            population=self.population,
-            offspring=self.offspring,
-            evaluations=self.evaluations,
-            stale=stale,
-        )
+        return search.Settings(**self.fields_of(search.Settings) | {"stale": stale})
 
     def head_settings(self) -> HeadSettings:
         """How every head is trained. Raises ValueError if a value is out of range."""
@@ -145,13 +139,8 @@ class MaskSearch(Run):
 
     def task(self) -> Task:
         """Task of its heads."""
-        return tasks.load(
-            self.dataset,
-            self.extractor,
-            train_images=self.train_images,
-            valid_images=self.valid_images,
-            division=self.division,
-        )
+        names = ("dataset", "extractor", "train_images", "valid_images", "division")
+        return tasks.load(**{name: getattr(self, name) for name in names})
 
     def mask_shape(self, task: Task) -> tuple[int, ...]:
         """Shape of one mask."""
@@ -260,8 +249,3 @@ def keep_front(record: Record, name: str) -> bool:
 def front_masks(record: Record, length: int) -> np.ndarray:
     """(M, length) bool, the masks of the front."""
     return search.unpack(record.arrays[MASKS], length)
-
-
-def numbers(record: Record) -> dict[str, Any]:
-    """Numbers of a search for the summary."""
-    return {"epochs": record.config.epochs}

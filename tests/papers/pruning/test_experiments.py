@@ -93,7 +93,7 @@ def test_members_compared_are_spread_over_densities_and_hold_both_ends():
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_run_of_a_profile_is_in_range_and_named_once(profile):
     runs = []
-    for experiment in (experiments.SEARCH, experiments.FRONTS, experiments.REGIONS):
+    for experiment in experiments.EXPERIMENTS:
         runs += experiment.runs(profile)
     assert [run.check() for run in runs] == [None] * len(runs)
     assert len({run.name for run in runs}) == len(runs)

@@ -74,7 +74,7 @@ def test_hypervolume_of_nothing_is_zero():
 
 def test_hypervolumes_grow_with_what_is_seen(rng):
     points = rng.random((40, 3))
-    volumes = fronts.hypervolumes(points, range(1, 41))
+    volumes = [fronts.hypervolume(points[:n]) for n in range(1, 41)]
     assert (np.diff(volumes) >= 0).all()
     assert volumes[-1] == fronts.hypervolume(points)
 
