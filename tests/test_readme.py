@@ -18,6 +18,7 @@ from lib.report import frames
 from lib.report.intervals import t_interval
 from lib.report.labels import DATASET_NAMES
 from tests.checkouts import ROOT
+from tests.notebooks.test_11 import leads_of_new_seeds
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SPEED = (ROOT / "docs" / "SPEED.md").read_text(encoding="utf-8")
@@ -190,6 +191,9 @@ def test_first_result_is_that_of_notebook_11():
     by_tuning = {tuning: t_interval(of["value"]) for tuning, of in rows.groupby("tuning")}
     untuned, tuned = by_tuning["one decay for all"], by_tuning["tuned for each"]
     assert untuned.low > 0 > tuned.low and tuned.high > 0 and tuned.value < untuned.value / 2
+    new = t_interval(leads_of_new_seeds()["rigl"])
+    assert 0 < new.low and new.value < 0.5 * untuned.value
+    assert f"(*each tuned*), it is {new.value:.2f} on five new seeds" in README
     words = "With one weight decay for all methods, RigL leads fixed links on Fashion-MNIST by"
     assert f"{words} {untuned.value:.2f} points; with weight decay tuned for each" in README
 

@@ -8,7 +8,7 @@ import pytest
 
 import papers
 from lib._boundary import ROOT
-from tests.notebooks.test_11 import interval
+from tests.notebooks.test_11 import interval, leads_of_new_seeds
 from tests.prose import Prose
 
 # two accuracies that are published with six digits, times 100
@@ -32,6 +32,15 @@ def tuned_or_not(tuning):
     """Of notebook 11; networks have 37,840 links."""
     rows = published("11_set_ablation/leads_tuned").query("tuning == @tuning")
     return rows.assign(links=37840)
+
+
+def new_seeds():
+    """Of notebook 11's records, seed by seed; its table has their means."""
+    parts = [
+        pd.DataFrame({"value": lead, "method": method, "seed": range(5, 10)})
+        for method, lead in leads_of_new_seeds().items()
+    ]
+    return pd.concat(parts).assign(dataset="fashion_mnist", links=37840)
 
 
 def with_or_without_decay(decay):
@@ -63,6 +72,7 @@ def of_notebook_10(dataset):
     ("experiment", "elsewhere"),
     [
         ("regularisation", lambda: tuned_or_not("tuned for each")),
+        ("other_seeds", new_seeds),
         ("adaptive_topology", lambda: tuned_or_not("one decay for all")),
         ("without_decay", lambda: with_or_without_decay("without").query("links != 77145")),
         ("set_ablation_long", mean_of_twelve_settings),
@@ -128,6 +138,7 @@ def test_numbers_of_the_text_are_shown(leads):
     on_fashion = leads.query("dataset == 'fashion_mnist' and links == 37840 and method == 'set'")
     undecayed = on_fashion.query("experiment == 'without_decay'")["value"].mean()
     text.says("and without weight decay by {:.2f}. So", undecayed)
+    text.says("on five new seeds by {:.2f},", leads_of_new_seeds()["set"].mean())
     starts = leads.query("experiment == 'cifar10_start' and variant == 'local start'")["value"]
     words = "From a local start no lead is seen: {:.2f} [{:.2f}, {:.2f}]"
     text.says(words, *interval(starts.to_numpy()))
