@@ -361,7 +361,7 @@ def leads_of(ends):
 
 
 def leads_of_new_seeds():
-    """Leads over fixed links on Fashion-MNIST, points of each seed that chose nothing, by method."""
+    """Points on Fashion-MNIST over fixed links, of each seed that chose nothing, by method."""
     ends = {}
     for record in papers.STORE.of("other_seeds", "paper"):
         end = 100 * record.metrics["test_accuracy"].iloc[-1]
