@@ -193,7 +193,8 @@ def test_first_result_is_that_of_notebook_11():
     assert untuned.low > 0 > tuned.low and tuned.high > 0 and tuned.value < untuned.value / 2
     new = t_interval(leads_of_new_seeds()["rigl"])
     assert 0 < new.low and new.value < 0.5 * untuned.value
-    assert f"(*each tuned*), it is {new.value:.2f} on five new seeds" in README
+    words = f"it is {tuned.value:.2f} on the same seeds and {new.value:.2f} on five new ones"
+    assert f"(*each tuned*), {words}" in README
     words = "With one weight decay for all methods, RigL leads fixed links on Fashion-MNIST by"
     assert f"{words} {untuned.value:.2f} points; with weight decay tuned for each" in README
 
@@ -206,7 +207,9 @@ def test_with_fewer_links_a_lead_stays():
     share = rows["share"].min()
     lead = t_interval(rows.loc[rows["share"] == share, "value"])
     assert lead.low > 1 and share == pytest.approx(1.354 / 3, rel=0.02)
-    assert f"With a third as many links, a lead of {lead.value:.1f} points stays ([62]" in README
+    words = f"a lead of {lead.value:.1f} points stays after 40 epochs ([62]"
+    assert f"With 0.1 % of the hidden links, {words}" in README
+    assert set(rows.loc[rows["share"] == share, "epochs"]) == {40}
 
 
 def test_second_result_is_that_of_notebook_60():

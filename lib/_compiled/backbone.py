@@ -820,6 +820,8 @@ class BackboneStep:
         Raises: ValueError if a shape or a dtype does not fit; CannotCompile if the model has become
             one that the step does not take, as by a hook.
         """
+        if len(x) != len(y):
+            raise ValueError(f"y has {len(y)} labels, and x {len(x)} examples: give as many")
         if index is not None:
             x, y = x.index_select(0, index), y.index_select(0, index)
         if any(layer.watched_as is not None for layer in self._sparse):

@@ -101,6 +101,11 @@ def matched(loss: Callable, outputs: Tensor, targets: Tensor) -> Tensor:
         if outputs.shape == (*targets.shape, 1):
             outputs = outputs.squeeze(-1)
         targets = targets.to(outputs.dtype)
+        if outputs.shape != targets.shape:  # torch would broadcast one of them
+            raise ValueError(
+                f"y has shape {tuple(targets.shape)}: give {tuple(outputs.shape)}, that of the"
+                " outputs"
+            )
     return loss(outputs, targets)
 
 

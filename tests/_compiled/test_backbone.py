@@ -400,6 +400,19 @@ def test_a_single_value_of_a_channel_is_refused_before_statistics_follow():
     assert bytes_of(model) == before
 
 
+def test_labels_of_another_number_or_shape_are_refused():
+    model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.Conv2d(6, 4, 3), nn.Flatten(), nn.LazyLinear(1))
+    model = model.float()
+    model(torch.randn(2, 3, 8, 8, dtype=torch.float32))
+    sparsify_(model, density=0.5, start="new", kinds=("conv",), generator=generator())
+    step = compiled_step(model, sgd(model), nn.MSELoss())
+    x = torch.randn(6, 3, 8, 8, dtype=torch.float32)
+    with pytest.raises(ValueError, match="y has 12 labels, and x 6 examples"):
+        step(x, torch.zeros(12))
+    with pytest.raises(ValueError, match=r"y has shape \(6, 2\): give \(6, 1\)"):
+        step(x, torch.zeros(6, 2))
+
+
 def test_poolings_may_change():
     first, pool, second = nn.Conv2d(3, 6, 3), nn.MaxPool2d(3, 2, padding=1), nn.Conv2d(6, 4, 3)
     model = nn.Sequential(first, pool, second, nn.AdaptiveAvgPool2d(1), nn.Flatten())
