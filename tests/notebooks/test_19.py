@@ -1,0 +1,94 @@
+"""What notebook 19 says is what the stored benchmark and records say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import papers
+from lib import bench
+from lib._boundary import FIGURES, ROOT
+from lib.bench.convolutions import LAYERS, PASS, STEP
+from lib.report.intervals import t_interval
+from tests.prose import Prose
+
+
+@pytest.fixture(scope="module")
+def ratios():
+    """How many times as long as ours each takes, on one thread, by measure and density."""
+    rows = bench.stored().query("sweep == 'convolutions' and threads == 1 and batch == 128")
+    return rows.pivot_table("ratio", ["measure", "density"], "contender")
+
+
+@pytest.fixture(scope="module")
+def accuracies():
+    """Percent of test images after the last epoch, a row a seed and a column a method."""
+    frame = papers.frame("set_resnet", "paper")
+    ends = frame.query("epoch == epochs and measure == 'test_accuracy'")
+    return 100 * ends.pivot_table("value", "seed", "method", observed=True)
+
+
+def test_numbers_of_the_text_are_those_of_the_records(ratios, accuracies):
+    text = Prose("19_sparse_convolutions")
+    says = text.says
+    of_layers(says, ratios[ratios.index.get_level_values("measure").str.startswith(PASS)])
+    of_steps(says, ratios[ratios.index.get_level_values("measure").str.startswith(STEP)])
+    of_accuracy(says, accuracies)
+    of_places(says)
+    says("A convolution of height and width")
+    says("VGG has six convolutions, and ResNet-20 has 19")
+    says(
+        "A kernel of height and width 3 has one place in the middle, four at the edges and four in"
+    )
+    says("A processor adds 16 numbers at a time. So 16 examples lie side by side")
+    says("a forward and a backward pass for 128 images")
+    assert not text.uncovered()
+
+
+def of_layers(says, layers):
+    density = layers.index.get_level_values("density")
+    few, half = layers[density <= 0.2], layers[density == 0.5]
+    assert len(few) == 4 * len(LAYERS) and len(LAYERS) == 7
+    least, most = few["channels_last"].min(), few["channels_last"].max()
+    assert least > 1
+    says("At a fifth of the links and below, each of the seven layers is faster than dense.")
+    says("There dense with channels last takes {:.1f} to {:.0f} times as long", least, most)
+    assert half["channels_last"].between(0.9, 1.2).all()
+    rival = layers["sparseprop"]
+    says(
+        "SparseProp takes {:.1f} to {:.1f} times as long as this library", rival.min(), rival.max()
+    )
+
+
+def of_steps(says, steps):
+    found = steps["channels_last"]
+    at_five = found[STEP + "ResNet-20", 0.05], found[STEP + "VGG", 0.05]
+    words = "At 5 % of the links dense with channels last takes {:.1f} times as long for ResNet-20,"
+    says(f"{words} and {{:.1f}} times for VGG", *at_five)
+    assert 0.9 < found[STEP + "VGG", 0.5] < 1.2
+    assert 2.5 < found[STEP + "ResNet-20", 0.1] < 3.5  # about a third
+
+
+def of_accuracy(says, accuracies):
+    sparse = accuracies.drop(columns="dense")
+    assert len(sparse) == 3 and not sparse.isna().any(axis=None)
+    behind = accuracies["dense"].mean() - sparse.mean()
+    least, most = f"{behind.min():.1f}", f"{behind.max():.1f}"
+    says("After four epochs its accuracy is {} to {} points lower", least, most)
+    says("In the mean dense ends {} to {} points above networks", least, most)
+    says("ResNet-20 learns CIFAR-10 for four epochs")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"it is {behind.min():.0f} to {behind.max():.0f} points less accurate" in readme
+    for method in ("set", "rigl"):
+        lead = t_interval(accuracies[method] - accuracies["fixed"])
+        assert lead.low < 0 < lead.high
+
+
+def of_places(says):
+    rows = pd.read_csv(FIGURES / "paper" / "19_sparse_convolutions" / "places.csv")
+    shares = rows.pivot(index="place", columns="method", values="value")
+    assert np.allclose(shares.mean(), 1, atol=1e-4)
+    of = [f(shares[method]) for method in ("set", "rigl") for f in (min, max)]
+    words = (
+        "At each place SET has {:.2f} to {:.2f} of an even share of the links, and RigL {:.2f} to"
+    )
+    says(f"{words} {{:.2f}}", *of)
