@@ -41,6 +41,7 @@ def test_numbers_of_the_text_are_those_of_the_records(ratios, accuracies):
     )
     says("A processor adds 16 numbers at a time. So 16 examples lie side by side")
     says("a forward and a backward pass for 128 images")
+    says("has its maps on tiles of 16 examples, as within a network")
     assert not text.uncovered()
 
 
