@@ -9,12 +9,15 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils import prune
 
 from lib import kernels, layers
 from lib._compiled import launch
 from lib.activations import AllReLU, SReLU
+from lib.kernels import use_implementation
 from lib.layers import Dropout, SparseLinear
 from lib.models import MLP, count_links, evaluating, mlp, runs_on_any_threads, sparse_layers
+from lib.support import random_support
 
 WIDTHS = (6, 9, 8, 3)
 each_activation = pytest.mark.parametrize("activation", ["relu", "srelu", "all_relu", "splash"])
@@ -439,6 +442,80 @@ def saved(net, x):
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
         y = net(x)
     return kept, y
+
+
+def moved_(net):
+    """Give the second layer other links."""
+    support = random_support(9, 8, density=0.5, generator=torch.Generator().manual_seed(7))
+    net.linear2.replace_links_(support, torch.ones(support.nnz))
+
+
+def halved_(net):
+    net.linear1.values.data = net.linear1.values.data / 2  # in other memory
+
+
+def pruned_(net):
+    prune.random_unstructured(net.linear1, "values", amount=0.5)
+
+
+def changed_by_hook_(net):
+    net.activation1.register_forward_hook(lambda module, inputs, output: output + 1)
+
+
+def exchanged_(net):
+    net.activation1 = nn.ReLU()
+
+
+CHANGES = {
+    "in place": lambda net: net.linear1.values.data.mul_(2),
+    "other memory": halved_,
+    "evolved": moved_,
+    "pruned": pruned_,
+    "hook": changed_by_hook_,
+    "dropout": lambda net: net.dropout1.train(),
+    "other unit": exchanged_,
+    "shorter": lambda net: net.__delitem__(slice(-3, -1)),
+    "float32": lambda net: net.float(),
+    "shared memory": lambda net: net.share_memory(),
+}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("standardisation", [None, (torch.tensor(0.5), torch.tensor(2.0))])
+def test_network_that_was_changed_predicts_anew(change, standardisation, generator):
+    """A network that has predicted goes the same way again, until something of it is another."""
+    net = mlp(WIDTHS, density=0.5, standardisation=standardisation).eval()
+    x = torch.randn(1, 6, generator=generator)
+    before = net(x)
+    assert torch.equal(net(x), before)
+    change(net)
+    x = x.to(next(net.parameters()).dtype)
+    by_modules = nn.Sequential(*copy.deepcopy(net))
+    torch.testing.assert_close(net(x), by_modules(x))
+
+
+@torch.no_grad()
+def test_prediction_is_that_of_the_batch_that_is_given(generator):
+    net = mlp(WIDTHS, density=0.5).eval()
+    for n in (1, 1, 3, 1):
+        x = torch.randn(n, 6, generator=generator)
+        torch.testing.assert_close(net(x), nn.Sequential(*net)(x))
+    with pytest.raises(ValueError, match="make them equal"):
+        net(torch.randn(1, 7))
+    with use_implementation("torch"):
+        assert torch.equal(net(x), nn.Sequential(*net)(x))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_copy_of_a_network_that_predicted_has_its_own_weights(duplicate, generator):
+    net = mlp(WIDTHS, density=0.5).eval()
+    x = torch.randn(1, 6, generator=generator)
+    before = net(x)
+    copied = duplicate(net)
+    net.linear1.values.zero_()
+    assert torch.equal(copied(x), before) and not torch.equal(net(x), before)
 
 
 def test_nothing_is_kept_without_gradients(generator):

@@ -279,6 +279,14 @@ def forward(layers: Sequence[tuple], x: Tensor, *, keep: bool) -> tuple[Tensor, 
         y, _ = forward(layers, x, keep=False)
         return y, Kept(x, NO_MASKS, n_in, True)
     plan = layout.planned(layers, n_in, width, x.dtype, keep=keep)
+    return run_forward(plan, filled(plan, layers, x.dtype), x, keep=keep)
+
+
+def run_forward(
+    plan: layout.Plan, table: np.ndarray, x: Tensor, *, keep: bool
+) -> tuple[Tensor, Kept | None]:
+    """:func:`forward` by the plan of its layers and the table that :func:`filled` makes of it."""
+    width, n_in = x.shape
     tile, n_tiles = plan.tile, layout.n_tiles(width, plan.tile)
     x, is_rows = _rows_or_columns(x)
     n_slots = min(n_tiles, _threads_for(n_tiles, 0))
@@ -291,7 +299,7 @@ def forward(layers: Sequence[tuple], x: Tensor, *, keep: bool) -> tuple[Tensor, 
     )
     y = x.new_empty(plan.places[-1].n_out, width)
     passes.forward_tiles(
-        filled(plan, layers, x.dtype)[1:-1],
+        table[1:-1],
         array(x),
         layout.counted(width),
         is_rows,
