@@ -1,14 +1,17 @@
 """Compile the loops that most tests call, once, before the processes of pytest-xdist start: else
 each of them compiles the same loops at the same time.
 
-Run as ``python -m tests.compile_loops``. What is in the cache is only loaded.
+Run as ``python -m tests.compile_loops``: one process a part, as many at a time as there are cores.
+What is in the cache is only loaded.
 """
 
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
-from torch.nn import functional as F
+from torch import nn
 
 from lib import (
     Evolution,
@@ -17,17 +20,15 @@ from lib import (
     compiled_step,
     evolve_,
     kernels,
-    mlp,
     sampling,
 )
 from lib._compiled.hinges import hinge_sum
 
-DTYPES = ("float32", "float64")
 BATCHES = (1, 16, 64)  # of each a kind of tile
 
 
-def compile_for(dtype: torch.dtype) -> None:
-    """The loops on tensors of a dtype."""
+def passes(dtype: torch.dtype) -> None:
+    """Layers forwards and backwards, units alone, and what moves links."""
     generator = torch.Generator().manual_seed(0)
     layer = SparseLinear(8, 6, density=0.5, generator=generator, dtype=dtype)
     pieces = torch.rand(4, 6, generator=generator).to(dtype).requires_grad_()
@@ -45,26 +46,54 @@ def compile_for(dtype: torch.dtype) -> None:
     for grow in ("random", "gradient", "ch3_l3"):
         seen = {"x": torch.rand(8, 5, dtype=dtype), "grad_y": torch.rand(6, 5, dtype=dtype)}
         evolve_(layer, Evolution(grow=grow), fraction=0.3, generator=generator, **seen)
-    compile_units(layer, dtype)
-    if dtype == torch.float32:
-        compile_step()
-        compile_convolutions()
 
 
-def compile_convolutions() -> None:
+def steps(dtype: torch.dtype) -> None:
+    """The training step in one call."""
+    model, step = _trained(dtype)
+    for batch in BATCHES:
+        step(*_batch(batch, dtype))
+
+
+def input_gradients(dtype: torch.dtype) -> None:
+    """The gradient at the input, for attacks."""
+    model, step = _trained(dtype)
+    for batch in BATCHES:
+        step.gradient_at(*_batch(batch, dtype))
+
+
+def normalised_steps(dtype: torch.dtype) -> None:
+    """The training step of a network with batch normalisation."""
+    model, step = _trained(dtype, nn.BatchNorm1d(6, dtype=dtype))
+    for batch in BATCHES[1:]:
+        step(*_batch(batch, dtype))
+
+
+def _trained(dtype, *after):
+    """A network and its step in one call."""
+    layer = SparseLinear(8, 6, density=0.5, dtype=dtype)
+    model = nn.Sequential(layer, *after, nn.ReLU(), SparseLinear(6, 3, density=1.0, dtype=dtype))
+    return model, compiled_step(model, torch.optim.SGD(model.parameters(), lr=0.1))
+
+
+def _batch(n, dtype):
+    return torch.rand(n, 8, dtype=dtype), torch.zeros(n, dtype=torch.int64)
+
+
+def convolutions(dtype: torch.dtype) -> None:
     """Convolutions of each kind of tile: of 1 and 16 examples, of stride 1 and 2."""
     for stride, batch in ((1, 1), (1, 3), (2, 3)):
-        layer = SparseConv2d(2, 2, 1, stride, density=0.5, dtype=torch.float32)
-        layer(torch.rand(batch, 2, 16, 16)).sum().backward()
+        layer = SparseConv2d(2, 2, 1, stride, density=0.5, dtype=dtype)
+        layer(torch.rand(batch, 2, 16, 16, dtype=dtype)).sum().backward()
 
 
 @torch.no_grad()
-def compile_units(layer: SparseLinear, dtype: torch.dtype) -> None:
+def binary_units(dtype: torch.dtype) -> None:
     """The loops of layers of binary units: sparse ones, and dense ones of few units."""
     law, x = sampling.sampling_law(0, 0), torch.ones(8, 20, dtype=dtype)
-    for one in (layer, torch.nn.Linear(8, 6, dtype=dtype)):
-        weights = one.values if one is layer else one.weight
-        down_bias = torch.nn.Parameter(torch.zeros(8, dtype=dtype))
+    for one in (SparseLinear(8, 6, density=0.5, dtype=dtype), nn.Linear(8, 6, dtype=dtype)):
+        weights = one.values if isinstance(one, SparseLinear) else one.weight
+        down_bias = nn.Parameter(torch.zeros(8, dtype=dtype))
         sampling.probabilities(one, x, one.bias)
         _, up = sampling.probabilities_and_sample(one, x, one.bias, law)
         sampling.sample(one, up, down_bias, law, down=True)
@@ -77,21 +106,23 @@ def compile_units(layer: SparseLinear, dtype: torch.dtype) -> None:
             sampling.descend_(one, down_bias, examples, order, 10, laws, optimiser, **given)
 
 
-def compile_step() -> None:
-    """The training step in one call."""
-    model = mlp((8, 6, 3), density=0.5, activation="srelu", dropout=0.3).float()
-    step = compiled_step(model, torch.optim.SGD(model.parameters(), lr=0.1))
-    for batch in BATCHES:
-        x, y = torch.rand(batch, 8), torch.zeros(batch, dtype=torch.int64)
-        step(x, y)
-        step.gradient_at(x, y)
-        F.cross_entropy(model(x), y).backward()
+PARTS = [  # the longest first
+    *((steps, "float32"), (steps, "float64"), (passes, "float32"), (passes, "float64")),
+    *((input_gradients, "float32"), (binary_units, "float32"), (binary_units, "float64")),
+    *((convolutions, "float32"), (normalised_steps, "float32"), (normalised_steps, "float64")),
+]
+
+
+def compile_part(number: int) -> int:
+    """In a process of its own; its exit status."""
+    words = [sys.executable, "-m", "tests.compile_loops", str(number)]
+    return subprocess.run(words).returncode
 
 
 if __name__ == "__main__":
     if sys.argv[1:]:
-        compile_for(getattr(torch, sys.argv[1]))
+        part, dtype = PARTS[int(sys.argv[1])]
+        part(getattr(torch, dtype))
     else:
-        words = [sys.executable, "-m", "tests.compile_loops"]
-        running = [subprocess.Popen([*words, dtype]) for dtype in DTYPES]
-        sys.exit(max(process.wait() for process in running))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            sys.exit(max(pool.map(compile_part, range(len(PARTS)))))

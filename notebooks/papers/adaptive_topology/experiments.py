@@ -230,11 +230,9 @@ def working_tuning(profile: str) -> Runs:
 
 
 def working_widths(profile: str) -> Runs:
-    """With the settings chosen, on all training images, as long as those of :func:`shorter` and of
-    :func:`networks`.
-    """
+    """With the settings chosen, on all training images, as long as those of :func:`shorter`."""
     scale = {**WORKING_SCALE, **WORKING_CHOSEN, "differences": {"dataset": WORKING}}
-    scale |= {"epochs": [*SHORTER["paper"], 150], "seed": range(5)}
+    scale |= {"epochs": [*SHORTER["paper"]], "seed": range(5)}
     short: Fields = {"epochs": 1}
     return tabled("working_widths", profile, part(scale, smoke=short, quick=short))
 
