@@ -106,10 +106,10 @@ def binary_units(dtype: torch.dtype) -> None:
             sampling.descend_(one, down_bias, examples, order, 10, laws, optimiser, **given)
 
 
-PARTS = [  # the longest first
-    *((steps, "float32"), (steps, "float64"), (passes, "float32"), (passes, "float64")),
-    *((input_gradients, "float32"), (binary_units, "float32"), (binary_units, "float64")),
-    *((convolutions, "float32"), (normalised_steps, "float32"), (normalised_steps, "float64")),
+PARTS = [  # beside each other such as share no loop
+    *((steps, "float32"), (passes, "float64"), (passes, "float32"), (binary_units, "float64")),
+    *((input_gradients, "float32"), (binary_units, "float32"), (normalised_steps, "float32")),
+    (convolutions, "float32"),
 ]
 
 

@@ -148,7 +148,7 @@ def plain_gradient(memory, grads, y, g, n_classes, labels, starts, begin, n_vali
     rows.store(grads, s_place, s)
     part, loss = rows.number(1 / width, tile), 0.0
     for b in range(n_valid):
-        label = np.int64(labels[starts[begin + b]])
+        label = labels[starts[begin + b]]
         of_label = memory[y + label * n + b]
         loss += np.log(grads[s_place + b]) + (grads[m_place + b] - of_label)
         grads[g + label * n + b] -= part
@@ -181,7 +181,7 @@ def weighted_gradient(
             for i in range(n_classes):
                 grads[g + i * n + b] = 0
             continue
-        label = np.int64(labels[starts[begin + b]])
+        label = labels[starts[begin + b]]
         of_label = (1 - law.smoothing) * law.weights[label]
         total = of_label + smooth * all_weights
         log = np.log(grads[s_place + b]) + grads[m_place + b]
@@ -222,16 +222,28 @@ def output_gradient(memory, grads, y, g, n_out, targets, starts, begin, n_valid,
     return loss
 
 
+NO_CLASSES, NO_TARGETS = np.empty(0, np.int64), np.empty(0, np.float32)
+
+
+def labels_of(y: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Classes (N,) int64 and targets (N · n_out,) float32 of all examples, one of both empty: a
+    compiled loop takes both whatever the loss is, and so is compiled once.
+    """
+    array = y.detach().numpy().reshape(-1)
+    return (NO_CLASSES, array) if y.is_floating_point() else (array, NO_TARGETS)
+
+
 @serial
 def divisor(law, labels, starts, n_out):
     """What the mean over a batch divides by."""
+    classes, _ = labels
     if law.kind == PLAIN:
         return np.float64(len(starts))
     if law.kind != WEIGHTED:
         return np.float64(len(starts) * n_out)
     whole = 0.0
     for start in starts:
-        whole += law.weights[np.int64(labels[start])]
+        whole += law.weights[classes[start]]
     return whole
 
 
@@ -242,16 +254,17 @@ def loss_gradient(
     """Sum of the losses of a tile's examples, and the gradient of the mean at the outputs.
 
     y, g: places of the outputs in memory and of their gradient in grads, n_out + 2 rows.
-    labels: of all examples, classes or targets (N · n_out,), of which ``starts`` are the batch.
+    labels: of all examples, as :func:`labels_of` has them, of which ``starts`` are the batch.
     """
+    classes, targets = labels
     if law.kind == PLAIN:
         return plain_gradient(
-            memory, grads, y, g, n_out, labels, starts, begin, n_valid, width, tile
+            memory, grads, y, g, n_out, classes, starts, begin, n_valid, width, tile
         )
     if law.kind == WEIGHTED:
         return weighted_gradient(
-            memory, grads, y, g, n_out, labels, starts, begin, n_valid, law, whole, tile
+            memory, grads, y, g, n_out, classes, starts, begin, n_valid, law, whole, tile
         )
     return output_gradient(
-        memory, grads, y, g, n_out, labels, starts, begin, n_valid, law, whole, tile
+        memory, grads, y, g, n_out, targets, starts, begin, n_valid, law, whole, tile
     )

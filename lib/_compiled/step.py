@@ -257,10 +257,11 @@ NO_EXAMPLE, NO_CLASS = -1.0, -2.0  # in place of a loss
 @serial
 def refusal(starts, y, n_examples, n_classes, law):
     """Number in place of the loss if an example or a class does not exist; else 0."""
+    classes, _ = y
     for b in range(len(starts)):
         if not 0 <= starts[b] < n_examples:
             return NO_EXAMPLE
-        if law.kind <= losses.WEIGHTED and not 0 <= y[starts[b]] < n_classes:
+        if law.kind <= losses.WEIGHTED and not 0 <= classes[starts[b]] < n_classes:
             return NO_CLASS
     return 0.0
 
@@ -325,7 +326,8 @@ def train_step(
 
     Args:
         table: (n + 2,) of LAYER, see :func:`lib._compiled.passes.backward_layers`.
-        x, y: all examples, flat, and their classes or targets, flat.
+        x: all examples, flat.
+        y: their classes and targets, as :func:`losses.labels_of` has them.
         starts: (B,) which of them are the batch.
         standard: (2, n_in) mean and deviation of each input, or (0, 0).
         memory, masks: of each slot; gradients take the place of the outputs.
@@ -895,7 +897,7 @@ class _Plan:
         averaging = self._averaging()
         given = (
             x.detach().numpy().reshape(-1),
-            y.detach().numpy().reshape(-1),
+            losses.labels_of(y),
             starts,
             self.standard,
             self.memory,
@@ -948,7 +950,7 @@ class _Plan:
         return input_gradient(
             table,
             x.detach().numpy().reshape(-1),
-            y.detach().numpy().reshape(-1),
+            losses.labels_of(y),
             layout.counted(max(self.width, table["n_out"][0])),
             self.standard,
             self.memory,
