@@ -114,14 +114,20 @@ def tempered(
     Raises: as :func:`probabilities`.
     """
     operands = _operands(layer, x, bias, down=False)
-    if launch.runs_compiled(x):
-        return _compiled_tempered(*operands, bias, slopes, law)
-    z = _plain_product(layer, x, down=False) + bias[:, None]
-    before, after = slopes
-    zero = torch.zeros_like(z)
-    gains = torch.logaddexp(after * z, zero) - torch.logaddexp(before * z, zero)
-    p = (after * z).sigmoid()
-    return gains.sum(0), _plain_sample(p, law)
+    if not launch.runs_compiled(x):
+        z = _plain_product(layer, x, down=False) + bias[:, None]
+        before, after = slopes
+        zero = torch.zeros_like(z)
+        gains = torch.logaddexp(after * z, zero) - torch.logaddexp(before * z, zero)
+        return gains.sum(0), _plain_sample((after * z).sigmoid(), law)
+    index, values, x = operands
+    s, gains = x.new_empty(len(bias), x.shape[1]), x.new_empty(x.shape[1])
+    arrays = array(values), array(x), array(bias)
+    units = _states(x, x.shape[1], len(x), len(s))
+    launch.match_threads()
+    numbers, outputs = np.array(law, np.uint32), (array(s), array(gains))
+    binary_units.tempered_rows(index, *arrays, slopes, numbers, units, *outputs, _tile(x))
+    return gains, s
 
 
 def contrast(
@@ -321,26 +327,6 @@ def _units(
     numbers = np.array(law or (0, 0), np.uint32)
     binary_units.unit_rows(index, *arrays, slope, numbers, units, array(p), array(s), _tile(x))
     return p, s
-
-
-def _compiled_tempered(
-    index: tuple,
-    values: Tensor | None,
-    x: Tensor,
-    bias: Tensor,
-    slopes: tuple[float, float],
-    law: SamplingLaw,
-) -> tuple[Tensor, Tensor]:
-    s = x.new_empty(len(bias), x.shape[1])
-    gains = x.new_empty(x.shape[1])
-    arrays = array(values), array(x), array(bias)
-    units = _states(x, x.shape[1], len(x), len(s))
-    launch.match_threads()
-    numbers = np.array(law, np.uint32)
-    binary_units.tempered_rows(
-        index, *arrays, slopes, numbers, units, array(s), array(gains), _tile(x)
-    )
-    return gains, s
 
 
 def _tile(x: Tensor) -> Tile:

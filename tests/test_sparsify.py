@@ -199,22 +199,13 @@ def tied():
     return net
 
 
-def parametrized():
-    net = mlp()
-    parametrizations.weight_norm(net[0])
-    return net
+def changed(change):
+    def make():
+        net = mlp()
+        change(net)
+        return net
 
-
-def with_forward():
-    net = mlp()
-    net[0].forward = lambda x: F.linear(x, net[0].weight)
-    return net
-
-
-def pruned():
-    net = mlp()
-    prune.l1_unstructured(net[0], "weight", 0.5)
-    return net
+    return make
 
 
 def wrapped():
@@ -222,20 +213,23 @@ def wrapped():
     return nn.parallel.DistributedDataParallel.__new__(nn.parallel.DistributedDataParallel)
 
 
-def hooked():
-    net = mlp()
-    net[0].register_forward_hook(lambda *_: None)
-    return net
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (tied, "layer head shares its weight with another module"),
-        (parametrized, "layer 0 is a ParametrizedLinear, which may compute something else"),
-        (pruned, "layer 0 has no parameter weight"),
-        (hooked, "layer 0 has hooks"),
-        (with_forward, "layer 0 has a forward of its own, which would be lost"),
+        (
+            changed(lambda net: parametrizations.weight_norm(net[0])),
+            "layer 0 is a ParametrizedLinear, which may compute something else",
+        ),
+        (
+            changed(lambda net: prune.l1_unstructured(net[0], "weight", 0.5)),
+            "layer 0 has no parameter weight",
+        ),
+        (changed(lambda net: net[0].register_forward_hook(print)), "layer 0 has hooks"),
+        (
+            changed(lambda net: setattr(net[0], "forward", F.relu)),
+            "layer 0 has a forward of its own, which would be lost",
+        ),
         (lambda: mlp().to("meta"), "the model has parameters on the device meta"),
         (wrapped, "wrapped in DistributedDataParallel.* change it first, then wrap it"),
         (nn.ReLU, "no layer of the model is an nn.Linear"),
