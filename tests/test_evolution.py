@@ -539,13 +539,6 @@ def grow_first(site, n, *, generator):
     return is_free.nonzero().squeeze(1)[:n]
 
 
-def test_rules_of_ones_own_decide():
-    layer = SparseLinear(4, 2, support=make_support(ROWS, COLS, 4, 2))
-    rule = evolution.Evolution(drop=drop_youngest, grow=grow_first)
-    n = evolution.evolve_(layer, rule, fraction=0.5, generator=seeded(0))
-    assert n == 2 and layer.support.keys.tolist() == DESIRED
-
-
 def test_a_grow_rule_gets_gradients_if_it_asks_for_them():
     def grow(site, n, *, generator):
         assert site.x is not None and site.grad_y is not None
