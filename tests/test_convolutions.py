@@ -18,18 +18,15 @@ from lib import (
     summary,
     use_implementation,
 )
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests.oracles import seeded
 
 
 def layer_of(*sizes, density=0.3, dtype=torch.float32, **options):
-    return SparseConv2d(*sizes, density=density, dtype=dtype, generator=generator(), **options)
+    return SparseConv2d(*sizes, density=density, dtype=dtype, generator=seeded(), **options)
 
 
 def images(*shape, dtype=torch.float32):
-    return torch.randn(*shape, generator=generator(1), dtype=dtype)
+    return torch.randn(*shape, generator=seeded(1), dtype=dtype)
 
 
 SHAPES = [
@@ -109,7 +106,7 @@ def test_evolution_keeps_the_number_of_links(grow):
     optimiser = torch.optim.SGD(layer.parameters(), lr=0.01, momentum=0.9)
     model, before = nn.Sequential(layer), layer.support.keys
     evolver = Evolver(
-        model, optimiser, Evolution(grow=grow), every=2, steps=9, until=None, generator=generator()
+        model, optimiser, Evolution(grow=grow), every=2, steps=9, until=None, generator=seeded()
     )
     for _ in range(4):
         optimiser.zero_grad()
@@ -133,7 +130,7 @@ def test_gradient_growth_takes_the_positions_of_largest_dense_gradient():
     before = layer.support.keys
     rows, grads = layer.as_rows(x, grad_y)
     evolve_(
-        layer, Evolution(grow="gradient"), fraction=0.3, generator=generator(),
+        layer, Evolution(grow="gradient"), fraction=0.3, generator=seeded(),
         x=rows.t().contiguous(), grad_y=grads.t().contiguous(),
     )  # fmt: skip
     keys = layer.support.keys
@@ -169,7 +166,7 @@ REFUSED = [
     (lambda: layer_of(3, 6, 3, padding="same", stride=2), "stride"),
     (lambda: layer_of(3, 6, 3, padding=-1), "padding"),
     (
-        lambda: SparseConv2d(3, 4, 3, support=random_support(75, 4, 0.1, generator=generator())),
+        lambda: SparseConv2d(3, 4, 3, support=random_support(75, 4, 0.1, generator=seeded())),
         "75 to 4, not 27 to 4",
     ),
     (lambda: layer_of(3, 4, 3)(images(2, 4, 8, 8)), r"give \(B, 3"),
@@ -199,7 +196,7 @@ def network():
 
 def test_first_convolution_and_depthwise_ones_stay_dense():
     model = network()
-    assert sparsify_(model, density=0.2, start="scaled", generator=generator()) == ["2", "3", "5"]
+    assert sparsify_(model, density=0.2, start="scaled", generator=seeded()) == ["2", "3", "5"]
     assert isinstance(model[2], SparseConv2d) and model[2].nnz == 230  # .2 · 16 · 8 · 9 = 230.4
     assert model(images(2, 3, 8, 8)).shape == (2, 10)
 
@@ -231,7 +228,7 @@ def test_er_epsilon_of_a_convolution_counts_the_sides_of_its_kernel():
 @pytest.mark.parametrize("padding", [1, "same"])
 def test_densified_model_computes_the_same(padding):
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 3, padding=padding)).float()
-    sparsify_(model, density=0.3, start="scaled", generator=generator())
+    sparsify_(model, density=0.3, start="scaled", generator=seeded())
     x = images(2, 3, 8, 8)
     before = model(x).detach()
     assert densify_(model) == ["1"] and type(model[1]) is nn.Conv2d

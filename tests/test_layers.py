@@ -21,12 +21,9 @@ from lib import evolution
 from lib._compiled import launch
 from lib.layers import Dropout, Linear, SparseLinear, Standardise, initial_values
 from lib.support import make_support, random_support
+from tests.oracles import seeded
 
 OPTIMISERS = ("AdamW", "Rprop")
-
-
-def seeded(seed):
-    return torch.Generator().manual_seed(seed)
 
 
 def sparse(n_in=7, n_out=5, density=0.4, seed=0, **options):

@@ -21,6 +21,7 @@ from lib.growth import unseen
 from lib.layers import SparseLinear
 from lib.sparsify import Evolver, densify_, sparsify_
 from lib.train import WeightAverage
+from tests.oracles import seeded
 
 RIGL = Evolution(drop="magnitude", grow="gradient", gradient_batches=2)
 FEWER = replace(RIGL, density_schedule="sigmoid", final_share=0.5)
@@ -28,10 +29,6 @@ MOVING = replace(RIGL, grow="momentum", redistribution="momentum")
 MEST = Evolution("weight_and_gradient", "gradient", gradient_batches=2)
 MOMENTUM = replace(RIGL, grow="momentum")
 PLAIN = torch.amp.GradScaler("cpu", enabled=False)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def mlp(seed=0):

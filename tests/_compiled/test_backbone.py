@@ -9,15 +9,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib import CannotCompile, Evolution, Evolver, compiled_step, data, models, sparsify_, train
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+from tests.oracles import seeded
 
 
 def batch(*shape, n_classes=10, seed=1):
     """Images and their classes."""
-    rng = generator(seed)
+    rng = seeded(seed)
     return torch.randn(*shape, generator=rng, dtype=torch.float32), torch.randint(
         n_classes, shape[:1], generator=rng
     )
@@ -97,7 +94,7 @@ def made(name="residual", density=0.3, side=(12, 10)):
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.reset_running_stats()
-    sparsify_(model, density=density, start="new", generator=generator())
+    sparsify_(model, density=density, start="new", generator=seeded())
     return model
 
 
@@ -135,9 +132,9 @@ def test_few_links_and_all_give_the_gradients_of_float64(density):
 def test_largest_of_equal_pixels_is_the_first_as_in_torch():
     model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.MaxPool2d(2), nn.Conv2d(2, 3, 2), nn.Flatten())
     model = nn.Sequential(*model, nn.Linear(3, 3)).float()
-    sparsify_(model, density={"0": 0.5, "2": 0.5}, start="new", generator=generator())
-    x = torch.randint(2, (17, 1, 4, 4), generator=generator()).float()  # many are equal
-    assert_step_is_exact(model, x, torch.randint(3, (17,), generator=generator()))
+    sparsify_(model, density={"0": 0.5, "2": 0.5}, start="new", generator=seeded())
+    x = torch.randint(2, (17, 1, 4, 4), generator=seeded()).float()  # many are equal
+    assert_step_is_exact(model, x, torch.randint(3, (17,), generator=seeded()))
 
 
 def trained(model, n_steps, optimiser=None, start=0, threads=1):
@@ -203,7 +200,7 @@ def test_links_move_between_steps(grow):
     optimiser = sgd(model)
     step = compiled_step(model, optimiser)
     evolver = Evolver(
-        model, optimiser, Evolution("magnitude", grow), every=2, steps=6, generator=generator()
+        model, optimiser, Evolution("magnitude", grow), every=2, steps=6, generator=seeded()
     )
     layers = dict(models.sparse_layers(model))
     before = {name: layer.support.keys.clone() for name, layer in layers.items()}
@@ -308,7 +305,7 @@ def size_of_the_input(m, x):
 )
 def test_unusual_forwards_are_those_of_torch(forward):
     model = Written(forward).float()
-    sparsify_(model, density=0.5, start="new", kinds=("conv",), generator=generator())
+    sparsify_(model, density=0.5, start="new", kinds=("conv",), generator=seeded())
     double = copy.deepcopy(model).double()
     optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
     before = {name: p.detach().double() for name, p in model.named_parameters()}
@@ -340,7 +337,7 @@ def test_unusual_forwards_are_those_of_torch(forward):
 )
 def test_forwards_that_no_step_runs_are_named(forward, sentence):
     model = Written(forward).float()
-    sparsify_(model, density=0.5, start="new", kinds=("conv",), generator=generator())
+    sparsify_(model, density=0.5, start="new", kinds=("conv",), generator=seeded())
     with pytest.raises(CannotCompile, match=sentence):
         compiled_step(model, sgd(model))
 
@@ -348,7 +345,7 @@ def test_forwards_that_no_step_runs_are_named(forward, sentence):
 def test_a_single_value_of_a_channel_is_refused_before_statistics_follow():
     model = nn.Sequential(*made()[:2], nn.Conv2d(6, 4, 3), nn.BatchNorm2d(4), nn.Flatten())
     model = model.append(nn.Linear(4, 10)).float()
-    sparsify_(model, density=0.5, start="new", generator=generator())
+    sparsify_(model, density=0.5, start="new", generator=seeded())
     step = compiled_step(model, sgd(model))
     before = bytes_of(model)
     with pytest.raises(ValueError, match="batch normalisation gets one value of each channel"):
@@ -360,7 +357,7 @@ def test_labels_of_another_number_or_shape_are_refused():
     model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.Conv2d(6, 4, 3), nn.Flatten(), nn.LazyLinear(1))
     model = model.float()
     model(torch.randn(2, 3, 8, 8, dtype=torch.float32))
-    sparsify_(model, density=0.5, start="new", kinds=("conv",), generator=generator())
+    sparsify_(model, density=0.5, start="new", kinds=("conv",), generator=seeded())
     step = compiled_step(model, sgd(model), nn.MSELoss())
     x = torch.randn(6, 3, 8, 8, dtype=torch.float32)
     with pytest.raises(ValueError, match="y has 12 labels, and x 6 examples"):
@@ -373,7 +370,7 @@ def test_poolings_may_change():
     first, pool, second = nn.Conv2d(3, 6, 3), nn.MaxPool2d(3, 2, padding=1), nn.Conv2d(6, 4, 3)
     model = nn.Sequential(first, pool, second, nn.AdaptiveAvgPool2d(1), nn.Flatten())
     model = model.append(nn.Linear(4, 10)).float()
-    sparsify_(model, density=0.5, start="new", generator=generator())
+    sparsify_(model, density=0.5, start="new", generator=seeded())
     step = compiled_step(model, sgd(model))
     x, y = batch(20, 3, 12, 10)
     step(x, y)
@@ -395,22 +392,14 @@ def test_images_of_another_size_are_refused_by_name():
         step(*batch(4, 5, 10, 10))
 
 
-@pytest.fixture
-def float32():
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    yield
-    torch.set_default_dtype(before)
-
-
-@pytest.mark.usefixtures("float32")
 def test_fit_takes_it_without_a_warning():
+    torch.set_default_dtype(torch.float32)
     split = data.load("digits", validation=100, limit=300)
     settings = train.Settings(epochs=1, learning_rate=0.01, evolution=Evolution("sign"))
 
     def trained_net():
         net = models.convnet("resnet20", (8, 8), 10, standardisation=split.standardisation())
-        sparsify_(net, density={"block*": 0.2}, start="new", generator=generator())
+        sparsify_(net, density={"block*": 0.2}, start="new", generator=seeded())
         return net
 
     with warnings.catch_warnings():
