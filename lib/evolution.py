@@ -92,7 +92,7 @@ def drop_random(site: Site | Tensor, fraction: float, *, generator: torch.Genera
 
     Source: [Mocanu2018], Discussion. Arguments and result as in :func:`drop_per_sign`.
     """
-    nnz = len(_values(site))
+    nnz = len(site if torch.is_tensor(site) else site.values)
     seed = torch.empty((), dtype=torch.int64).random_(generator=generator)
     is_dropped = np.zeros(nnz, bool)
     is_dropped[links.draw_distinct(_floor(fraction * nnz), nnz, int(seed))] = True
@@ -152,13 +152,9 @@ def _floor(number: float) -> int:
     return math.floor(number + 1e-9)  # 1e-9: a whole number stays whole
 
 
-def _values(site: Site | Tensor) -> Tensor:
-    return site if torch.is_tensor(site) else site.values
-
-
 def _weights(site: Site | Tensor) -> tuple[np.ndarray, np.ndarray]:
     """The weights on the CPU, and the bits of their magnitudes, which are in the same order."""
-    weights = _values(site).detach().cpu()
+    weights = (site if torch.is_tensor(site) else site.values).detach().cpu()
     if weights.dtype not in (torch.float32, torch.float64):
         weights = weights.float()
     weights = weights.numpy()
@@ -610,7 +606,9 @@ def _grow_(
     _replace_(layer, keys, origin, new, start, optimiser)
     layer.leave_behind(before)
     if evolution.reset_state:
-        _reset_state_(layer, optimiser)
+        for name, entry in _state(layer, optimiser).items():
+            if not name.startswith(AVERAGE) and _has_one_number_a_link(entry, layer):
+                entry.fill_(_at_start(name, layer, optimiser))
 
 
 def _copy(site: Site) -> Site:
@@ -677,12 +675,6 @@ def _replace_(
         elif _has_one_number_a_link(entry, layer):
             state[name] = moved(entry, torch.full_like(start, _at_start(name, layer, optimiser)))
     layer.replace_values_(moved(values, start))
-
-
-def _reset_state_(layer: SparseLinear, optimiser: torch.optim.Optimizer | None) -> None:
-    for name, entry in _state(layer, optimiser).items():
-        if not name.startswith(AVERAGE) and _has_one_number_a_link(entry, layer):
-            entry.fill_(_at_start(name, layer, optimiser))
 
 
 def _at_start(name: str, layer: SparseLinear, optimiser: torch.optim.Optimizer) -> float:

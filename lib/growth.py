@@ -279,44 +279,30 @@ def _largest(site: Site, n: int, score: Callable[[slice], Tensor]) -> tuple[Tens
     free = site.positions - len(site.occupied_keys)
     if n > free:
         raise ValueError(f"{n} new links do not fit into the {free} free positions of a layer")
-    keys, scores = None, None
-    for rows in _row_blocks(site):
-        block = score(rows).flatten()
-        if scores is None:
-            keys = block.new_empty(0, dtype=torch.int64)
-            scores = block.new_empty(0)
-        first_key = rows.start * site.n_in
-        occupied = _occupied_in_block(site, first_key, len(block))
-        block[occupied.to(block.device)] = -math.inf
-        top = block.topk(min(n, len(block)))
-        scores = torch.cat([scores, top.values])
-        keys = torch.cat([keys, top.indices + first_key])
-        scores, best = scores.topk(min(n, len(scores)))
-        keys = keys[best]
-    keys, order = keys.sort()
-    return keys, scores[order]
-
-
-def _row_blocks(site: Site) -> Iterator[slice]:
-    """Output neurons, a few at a time, so that a block has about DENSE_BLOCK positions."""
+    keys = scores = None  # of the blocks so far
     n_rows = max(1, DENSE_BLOCK // site.n_in)
     for start in range(0, site.n_out, n_rows):
-        yield slice(start, min(start + n_rows, site.n_out))
-
-
-def _occupied_in_block(site: Site, first_key: int, length: int) -> Tensor:
-    """Positions within a block of keys from ``first_key`` on that are taken."""
-    occupied = site.occupied_keys
-    ends = torch.tensor([first_key, first_key + length], device=occupied.device)
-    first, last = torch.searchsorted(occupied, ends)
-    return occupied[first:last] - first_key
+        block = score(slice(start, min(start + n_rows, site.n_out))).flatten()
+        first_key = start * site.n_in
+        ends = site.occupied_keys.new_tensor([first_key, first_key + len(block)])
+        first, last = torch.searchsorted(site.occupied_keys, ends)
+        occupied = site.occupied_keys[first:last] - first_key
+        block[occupied.to(block.device)] = -math.inf
+        top = block.topk(min(n, len(block)))
+        new_scores, new_keys = top.values, top.indices + first_key
+        if scores is not None:
+            new_scores, new_keys = torch.cat([scores, new_scores]), torch.cat([keys, new_keys])
+        scores, best = new_scores.topk(min(n, len(new_scores)))
+        keys = new_keys[best]
+    keys, order = keys.sort()
+    return keys, scores[order]
 
 
 # ------------------------------------------------------------------------ paths of length 3
 
 
-def ch3_l3(support: Support, start: int = 0, stop: int | None = None) -> Tensor:
-    r"""CH3-L3 score of every position of some output neurons.
+def ch3_l3(support: Support) -> Tensor:
+    r"""CH3-L3 score of every position of a layer.
 
     .. math:: s(u, v) = \sum_{z_1, z_2 \in L_3(u, v)}
         \frac{a_{u, z_1} \, a_{z_1, z_2} \, a_{z_2, v}}{\sqrt{(1 + d^e_{z_1}) (1 + d^e_{z_2})}}
@@ -329,12 +315,11 @@ def ch3_l3(support: Support, start: int = 0, stop: int | None = None) -> Tensor:
 
     Args:
         support: the links, of any device.
-        start, stop: which output neurons, as in a slice; default: all.
-    Returns: (rows, n_in) float64 on the CPU, 0 at positions that have a link. Time: the
-        walks of length 3 that start at these output neurons; memory: besides the result the pairs
+    Returns: (n_out, n_in) float64 on the CPU, 0 at positions that have a link. Time: the
+        walks of length 3 that start at the output neurons; memory: besides the result the pairs
         of inputs that share an output, as a sparse matrix, and a few vectors a thread.
     """
-    return _ch3_l3_of(support)(slice(start, stop))
+    return _ch3_l3_of(support)(slice(0, support.n_out))
 
 
 def _ch3_l3_of(support: Support) -> Callable[[slice], Tensor]:
@@ -350,18 +335,16 @@ def _ch3_l3_of(support: Support) -> Callable[[slice], Tensor]:
     pairs = shared.indptr, shared.indices, shared.data
 
     def score(rows: slice) -> Tensor:
-        start, stop, _ = rows.indices(support.n_out)
-        n_rows = max(0, stop - start)
-        scores = torch.zeros(n_rows, support.n_in, dtype=torch.float64)
+        scores = torch.zeros(rows.stop - rows.start, support.n_in, dtype=torch.float64)
         launch.match_threads()
-        _ch3_l3_numba(crow, col, tcrow, trow, *pairs, start, scores.numpy())
+        _ch3_l3_numba(crow, col, tcrow, trow, *pairs, rows.start, scores.numpy())
         return scores
 
     return score
 
 
-def ch2_l3n(support: Support, start: int = 0, stop: int | None = None) -> Tensor:
-    r"""CH2-L3n score of every position of some output neurons.
+def ch2_l3n(support: Support) -> Tensor:
+    r"""CH2-L3n score of every position of a layer.
 
     .. math:: s(u, v) = \sum_{z \in L_3(u, v)} \frac{1 + i_z}{1 + e_z}
 
@@ -376,12 +359,11 @@ def ch2_l3n(support: Support, start: int = 0, stop: int | None = None) -> Tensor
 
     Args:
         support: the links, of any device.
-        start, stop: which output neurons, as in a slice; default: all.
-    Returns: (rows, n_in) float64 on the CPU; at positions that have a link it means
+    Returns: (n_out, n_in) float64 on the CPU; at positions that have a link it means
         nothing. Memory: besides the result the pairs of neurons of one side that share a
         neighbour, as a sparse matrix.
     """
-    return _ch2_l3n_of(support)(slice(start, stop))
+    return _ch2_l3n_of(support)(slice(None))
 
 
 def _ch2_l3n_of(support: Support) -> Callable[[slice], Tensor]:

@@ -114,13 +114,20 @@ def tempered(
     Raises: as :func:`probabilities`.
     """
     operands = _operands(layer, x, bias, down=False)
-    if launch.runs_compiled(x):
-        return _compiled_tempered(*operands, bias, slopes, law)
-    z = _plain_product(layer, x, down=False) + bias[:, None]
-    before, after = slopes
-    gains = _softplus(after * z) - _softplus(before * z)
-    p = (after * z).sigmoid()
-    return gains.sum(0), _plain_sample(p, law)
+    if not launch.runs_compiled(x):
+        z = _plain_product(layer, x, down=False) + bias[:, None]
+        before, after = slopes
+        zero = torch.zeros_like(z)
+        gains = torch.logaddexp(after * z, zero) - torch.logaddexp(before * z, zero)
+        return gains.sum(0), _plain_sample((after * z).sigmoid(), law)
+    index, values, x = operands
+    s, gains = x.new_empty(len(bias), x.shape[1]), x.new_empty(x.shape[1])
+    arrays = array(values), array(x), array(bias)
+    units = _states(x, x.shape[1], len(x), len(s))
+    launch.match_threads()
+    numbers, outputs = np.array(law, np.uint32), (array(s), array(gains))
+    binary_units.tempered_rows(index, *arrays, slopes, numbers, units, *outputs, _tile(x))
+    return gains, s
 
 
 def contrast(
@@ -139,8 +146,11 @@ def contrast(
     Returns: in the shape of the weights, (nnz,) or (n_out, n_in).
     Raises: ValueError if a shape does not fit.
     """
+    n_in, n_out = layer.in_features, layer.out_features
     for x, y in (data, model):
-        _check_states(layer, x, y)
+        if (len(x), len(y)) != (n_in, n_out) or x.shape[1:] != y.shape[1:]:
+            shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
+            raise ValueError(f"states have shapes {shapes}: give ({n_in}, B) and ({n_out}, B)")
     if isinstance(layer, nn.Linear):
         return _dense_mean(*data).sub_(_dense_mean(*model))
     of_data, of_model = (kernels.sddmm(layer.support, x, y) / x.shape[1] for x, y in (data, model))
@@ -234,7 +244,9 @@ def descend_(
     Raises: as :func:`contrastive_divergence`; ValueError for an example that is not there, and for
         momentum of Nesterov, dampening or ``maximize=True``.
     """
-    _check_examples(layer, x, order)
+    if x.ndim != 2 or x.shape[1] != layer.in_features:
+        raise ValueError(f"x has shape {tuple(x.shape)}: give (N, {layer.in_features})")
+    _check_index("order", order, len(x))
     check_whole("batch_size", batch_size, least=1)
     if any(group["nesterov"] or group["dampening"] for group in optimiser.param_groups):
         raise ValueError("the optimiser has Nesterov's momentum or dampening: give SGD without it")
@@ -315,26 +327,6 @@ def _units(
     numbers = np.array(law or (0, 0), np.uint32)
     binary_units.unit_rows(index, *arrays, slope, numbers, units, array(p), array(s), _tile(x))
     return p, s
-
-
-def _compiled_tempered(
-    index: tuple,
-    values: Tensor | None,
-    x: Tensor,
-    bias: Tensor,
-    slopes: tuple[float, float],
-    law: SamplingLaw,
-) -> tuple[Tensor, Tensor]:
-    s = x.new_empty(len(bias), x.shape[1])
-    gains = x.new_empty(x.shape[1])
-    arrays = array(values), array(x), array(bias)
-    units = _states(x, x.shape[1], len(x), len(s))
-    launch.match_threads()
-    numbers = np.array(law, np.uint32)
-    binary_units.tempered_rows(
-        index, *arrays, slopes, numbers, units, array(s), array(gains), _tile(x)
-    )
-    return gains, s
 
 
 def _tile(x: Tensor) -> Tile:
@@ -450,10 +442,6 @@ def _dense_mean(x: Tensor, y: Tensor) -> Tensor:
     return kernels.dense_product(y, x.t()).div_(x.shape[1])
 
 
-def _softplus(z: Tensor) -> Tensor:
-    return torch.logaddexp(z, torch.zeros_like(z))
-
-
 def _plain_sample(p: Tensor, law: SamplingLaw) -> Tensor:
     return (p > _plain_uniforms(p, law)).to(p)
 
@@ -480,12 +468,6 @@ def _check_layer(layer: LinearLayer, x: Tensor) -> None:
         raise ValueError(f"states are {x.dtype} and the weights {dtype}: give one dtype")
 
 
-def _check_examples(layer: LinearLayer, x: Tensor, order: Tensor) -> None:
-    if x.ndim != 2 or x.shape[1] != layer.in_features:
-        raise ValueError(f"x has shape {tuple(x.shape)}: give (N, {layer.in_features})")
-    _check_index("order", order, len(x))
-
-
 def _check_index(name: str, index: Tensor, n: int) -> None:
     smallest, largest = index.aminmax() if len(index) else (-1, -1)
     if smallest < 0 or largest >= n:
@@ -509,12 +491,3 @@ def _check_pass(x: Tensor, bias: Tensor, n_in: int, n_out: int) -> None:
     _check_bias(bias, x, n_out)
     if n_out * x.shape[1] > LARGEST:
         raise ValueError(f"{n_out} units of {x.shape[1]} examples are too many: give fewer at once")
-
-
-def _check_states(layer: LinearLayer, x: Tensor, y: Tensor) -> None:
-    n_in, n_out = layer.in_features, layer.out_features
-    if (x.shape[0], y.shape[0]) != (n_in, n_out) or x.shape[1:] != y.shape[1:]:
-        raise ValueError(
-            f"states have shapes {tuple(x.shape)} and {tuple(y.shape)}: give ({n_in}, B) and"
-            f" ({n_out}, B)"
-        )

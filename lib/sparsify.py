@@ -145,8 +145,6 @@ def sparsify_(
         filter = _both(filter, lambda name, module: by_name.get(name, 1) < 1)
     elif density is not None:
         check_number("density", density, "(0, 1]")
-    if isinstance(kinds, str) or not kinds:
-        raise ValueError(f"kinds = {kinds!r}: give a tuple, as ('linear', 'conv')")
     for kind in kinds:
         check_known("kinds", kind, KINDS)
     if isinstance(model, DENSE):
@@ -594,44 +592,40 @@ class Evolver:
         self.n_at_start = {name: layer.nnz for name, layer in self.layers.items()}
         if isinstance(averages, nn.Module):
             raise ValueError(f"averages is one {type(averages).__name__}: give a list of them")
-        averages = list(averages)
+        missing = "a model of averages has no sparse layer: copy the model after sparsify_"
+        self.averages = []
         for average in averages:
             if not isinstance(average, nn.Module):
                 raise ValueError(
                     f"averages holds a {type(average).__name__}: give modules alone (a"
                     " WeightAverage moves by itself)"
                 )
-        missing = "a model of averages has no sparse layer: copy the model after sparsify_"
-        self.averages = []
-        for average in averages:
             found = _sparse_layers(average, missing)
             while found.keys() != self.layers.keys() and hasattr(average, "module"):
                 average = average.module  # as timm's averages hold theirs
                 found = _sparse_layers(average, missing)
-            self.averages.append(found)
-        for average in self.averages:
-            if average.keys() != self.layers.keys():
+            if found.keys() != self.layers.keys():
                 raise ValueError(
                     "a model of averages has other sparse layers than the model: make it after"
                     " sparsify_"
                 )
-            if any(average[name] is layer for name, layer in self.layers.items()):
+            if any(found[name] is layer for name, layer in self.layers.items()):
                 raise ValueError("averages holds the model itself: give a copy of it")
+            self.averages.append(found)
         self._check_averages()
         self.optimiser = optimiser
         self.every, self.steps, self.until = every, steps, until
         self.last = last
         self.scaler = scaler
         self.generator = generator
-        self.is_shared = any(
-            isinstance(module, nn.parallel.DistributedDataParallel) for module in model.modules()
-        )
-        if self.is_shared and self.evolution.changes_numbers:
-            raise ValueError(
-                "under DistributedDataParallel a layer keeps its number of links: give the"
-                " density_schedule 'constant' and no redistribution"
-            )
+        shared = nn.parallel.DistributedDataParallel
+        self.is_shared = any(isinstance(module, shared) for module in model.modules())
         if self.is_shared:
+            if self.evolution.changes_numbers:
+                raise ValueError(
+                    "under DistributedDataParallel a layer keeps its number of links: give the"
+                    " density_schedule 'constant' and no redistribution"
+                )
             state = [self.generator.get_state()]
             dist.broadcast_object_list(state)
             self.generator.set_state(state[0])

@@ -109,9 +109,10 @@ def make_support(rows: Tensor, cols: Tensor, n_in: int, n_out: int) -> Support:
     Raises: ValueError if a width, a dtype, a shape, an index, the order (by row, then column) or a
         repeat is wrong.
     """
-    _check_width("n_in", n_in)
-    _check_width("n_out", n_out)
-    _check_vectors(rows, cols)
+    _check_widths(n_in, n_out)
+    if rows.ndim != 1 or rows.shape != cols.shape or len(rows) > MOST:
+        shapes = f"rows {tuple(rows.shape)} and cols {tuple(cols.shape)}"
+        raise ValueError(f"{shapes}: give two vectors of equal length")
     _check_indices("rows", rows, n_out)
     _check_indices("cols", cols, n_in)
     _check_order(rows, cols, n_in)
@@ -166,32 +167,19 @@ def _of_arrays(n_in: int, n_out: int, index: Sequence[np.ndarray], device: torch
 # ----------------------------------------------------------------------------------- checks
 
 
-def _check_width(name: str, width: int) -> None:
-    check_whole(name, width, least=1, most=MOST - 1)
-
-
-def _check_vectors(rows: Tensor, cols: Tensor) -> None:
-    if rows.ndim != 1 or rows.shape != cols.shape or len(rows) > MOST:
-        raise ValueError(
-            f"rows {tuple(rows.shape)} and cols {tuple(cols.shape)}:"
-            " give two vectors of equal length"
-        )
+def _check_widths(n_in: int, n_out: int) -> None:
+    for name, width in (("n_in", n_in), ("n_out", n_out)):
+        check_whole(name, width, least=1, most=MOST - 1)
 
 
 def _check_indices(name: str, index: Tensor, width: int) -> None:
-    if not _holds_integers(index):
+    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
         raise ValueError(f"{name} has dtype {index.dtype}: give integers")
     if len(index) == 0:
         return
     for value in (int(index.min()), int(index.max())):
         if not 0 <= value < width:
             raise ValueError(f"{name} holds {value}, outside [0, {width})")
-
-
-def _holds_integers(index: Tensor) -> bool:
-    if index.is_floating_point() or index.is_complex():
-        return False
-    return index.dtype != torch.bool
 
 
 def _check_order(rows: Tensor, cols: Tensor, n_in: int) -> None:
@@ -205,11 +193,6 @@ def _check_order(rows: Tensor, cols: Tensor, n_in: int) -> None:
     if len(backward):
         k = int(backward[0]) + 1
         raise ValueError(f"link {k} is out of order: sort the links by row, then by column")
-
-
-def _check_widths(n_in: int, n_out: int) -> None:
-    check_whole("n_in", n_in, least=1)
-    check_whole("n_out", n_out, least=1)
 
 
 # -------------------------------------------------------------------------- random supports
@@ -254,14 +237,15 @@ def random_support(
     Raises: ValueError if the density or the draw is out of range.
     """
     check_known("draw", draw, DRAWS)
-    _check_density(density)
+    check_number("density", density, "(0, 1]")
     _check_widths(n_in, n_out)
     positions = n_in * n_out
     if draw == "exact":
         n = round(density * positions)
         keys = draw_free_keys(positions, n, generator=generator)
     elif draw == "bernoulli":
-        n = _binomial(positions, density, generator)
+        count, chance = torch.tensor([positions, density], dtype=torch.float64)
+        n = int(torch.binomial(count, chance, generator))
         keys = draw_free_keys(positions, n, generator=generator)
     else:
         n = math.floor(density * positions + 1e-6)  # 1e-6: a whole number stays whole
@@ -305,7 +289,7 @@ def local_support(
         >>> near.nnz  # SparseLinear(3072, 3072, support=near)
         94372
     """
-    _check_density(density)
+    check_number("density", density, "(0, 1]")
     for name, grid in (("inputs", inputs), ("outputs", outputs)):
         if len(grid) != 3 or min(grid) < 1:
             raise ValueError(f"{name} = {tuple(grid)}: give channels, height and width")
@@ -327,16 +311,6 @@ def local_support(
         )
     drawn = draw_free_keys(len(keys), n, generator=generator)
     return support_from_keys(keys[drawn], n_in, n_out)
-
-
-def _check_density(density: float) -> None:
-    check_number("density", density, "(0, 1]")
-
-
-def _binomial(n: int, p: float, generator: torch.Generator) -> int:
-    count = torch.tensor(float(n), dtype=torch.float64)
-    chance = torch.tensor(p, dtype=torch.float64)
-    return int(torch.binomial(count, chance, generator))
 
 
 def shared_out(

@@ -307,7 +307,8 @@ def _train(
     last = epochs if stop_after is None else stop_after
     for epoch in range(len(history.metrics) + 1, min(last, epochs) + 1):
         start = time.perf_counter()
-        _run_epoch(training, history, epoch)
+        with kernels.on_threads(torch.get_num_threads()):  # an epoch may leave another number
+            _run_epoch(training, history, epoch)
         history.seconds += time.perf_counter() - start
         history.clock.append(round(history.seconds, 3))
         if checkpoint is not None:
@@ -580,14 +581,16 @@ def _preparation(split: Split, strength: float, generator: torch.Generator) -> P
 
 def _run_epoch(training: _Training, history: History, epoch: int) -> None:
     """Train for an epoch, evaluate, and update the links unless it is the last one."""
-    with kernels.on_threads(torch.get_num_threads()):  # an epoch may leave another number
-        _run_paced_epoch(training, history, epoch)
-
-
-def _run_paced_epoch(training: _Training, history: History, epoch: int) -> None:
     loss = _train_epoch(training, epoch)
+    row = {
+        "epoch": epoch,
+        "learning_rate": training.settings.learning_rate_at_epoch(epoch),
+        "train_loss": loss,
+    }
     with training.evaluated():
-        row = _metrics(training, epoch, loss)
+        row["valid_accuracy"] = training.accuracy("valid")
+        row["test_accuracy"] = training.accuracy("test")
+        row |= {"links": models.count_links(training.model), "replaced": 0}
         if training.measure is not None:
             row = checkpoints.extended(row, training.measure(training.model), "measure")
         if _is_best(row, history):
@@ -609,19 +612,6 @@ def _finish(training: _Training, history: History) -> None:
     history.final["test_accuracy"] = training.accuracy("test")
     history.final["links"] = models.count_links(training.model)
     record_links(history, training.model, "final")
-
-
-def _metrics(training: _Training, epoch: int, loss: float) -> dict[str, Any]:
-    """The metrics of an epoch, before its update of the links."""
-    return {
-        "epoch": epoch,
-        "learning_rate": training.settings.learning_rate_at_epoch(epoch),
-        "train_loss": loss,
-        "valid_accuracy": training.accuracy("valid"),
-        "test_accuracy": training.accuracy("test"),
-        "links": models.count_links(training.model),
-        "replaced": 0,
-    }
 
 
 def _train_epoch(training: _Training, epoch: int) -> float:

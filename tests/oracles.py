@@ -6,7 +6,7 @@ from scipy import stats
 from lib.support import make_support
 
 
-def seeded(seed):
+def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 

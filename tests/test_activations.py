@@ -9,7 +9,6 @@ from torch import nn
 from lib import activations, kernels
 from lib._compiled import launch
 from lib.activations import AllReLU, SReLU
-from lib.models import mlp
 from tests.test_kernels import printed_srelu
 
 # neurons: the start, wide, shifted with negative width, steep, flat outside, no middle part
@@ -160,24 +159,20 @@ def test_activations_are_made_by_name():
     assert activations.make("all_relu", 5, 2).negative_slope == -0.6
 
 
-@pytest.mark.parametrize(("name", "hint"), [("SReLU", "did you mean"), ("", "known are")])
-def test_unknown_activation_is_refused(name, hint):
-    with pytest.raises(ValueError, match=f"unknown activation '{name}': {hint}"):
-        activations.make(name, 5, 1)
-
-
 @pytest.mark.parametrize(
-    ("name", "option", "said"),
+    ("name", "options", "sentence"),
     [
-        ("relu", "k", "none is known"),
-        ("maxout", "K", "did you mean 'k'"),
-        ("apl", "n", "known are n_hinges"),
-        ("splash", "hinges", "did you mean 'n_hinges'"),
+        ("SReLU", {}, "unknown activation 'SReLU': did you mean"),
+        ("", {}, "unknown activation '': known are"),
+        ("relu", {"k": 2}, "unknown option of relu 'k': none is known"),
+        ("maxout", {"K": 2}, "unknown option of maxout 'K': did you mean 'k'"),
+        ("apl", {"n": 2}, "unknown option of apl 'n': known are n_hinges"),
+        ("splash", {"hinges": 2}, "unknown option of splash 'hinges': did you mean 'n_hinges'"),
     ],
 )
-def test_unknown_option_of_an_activation_is_refused(name, option, said):
-    with pytest.raises(ValueError, match=f"unknown option of {name} '{option}':.*{said}"):
-        mlp((8, 5, 3), activation=name, options={option: 2})
+def test_unknown_activations_and_options_are_refused(name, options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        activations.make(name, 5, 1, **options)
 
 
 # other activations as SReLU

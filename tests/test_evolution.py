@@ -18,7 +18,7 @@ from lib.growth import Site, ch3_l3
 from lib.layers import SparseLinear
 from lib.support import make_support, random_support, support_from_keys
 from lib.train import Settings, fit
-from tests.oracles import is_largest, is_valid, seeded, uniformity
+from tests.oracles import is_largest, is_valid, seeded
 
 OPTIMISERS = {
     "SGD": lambda parameters: torch.optim.SGD(parameters, lr=0.0, momentum=0.9),
@@ -81,7 +81,7 @@ def n_dropped(drop, values, fraction):
 # the update
 
 
-@of_hypothesis(max_examples=300)
+@of_hypothesis(max_examples=150)
 @given(drop=drops, grow=grows, optimiser_name=optimisers, layer=layers(), fraction=fractions)
 def test_evolve_keeps_number_of_links_and_survivors(drop, grow, optimiser_name, layer, fraction):
     optimiser, nnz = mark(layer, optimiser_name), layer.nnz
@@ -94,7 +94,7 @@ def test_evolve_keeps_number_of_links_and_survivors(drop, grow, optimiser_name, 
     assert all(torch.equal(a, b * survived) for a, b in zip(after, before, strict=True))
 
 
-@of_hypothesis(max_examples=200)
+@of_hypothesis(max_examples=100)
 @given(drop=drops, optimiser_name=optimisers, layer=layers(), fraction=fractions)
 def test_remove_drops_links_and_keeps_survivors(drop, optimiser_name, layer, fraction):
     optimiser, nnz = mark(layer, optimiser_name), layer.nnz
@@ -125,7 +125,7 @@ def test_new_links_start_with_the_sum_that_adagrad_starts_with(reset_state, gene
     assert optimiser.state[layer.values]["sum"].sort().values.tolist() == desired
 
 
-@of_hypothesis(max_examples=300)
+@of_hypothesis(max_examples=150)
 @given(drop=drops, grow=grows, layer=layers(), fraction=fractions)
 def test_dropped_links_do_not_come_back_at_once(drop, grow, layer, fraction):
     positions = layer.support.n_in * layer.support.n_out
@@ -157,21 +157,6 @@ def test_new_links_have_the_standard_deviation_asked_for(generator):
     assert update(layer, Evolution(new_std=0.5), 0.3) == layer.nnz == 10_000
     assert abs(layer.values.mean()) < 5 * 0.5 / math.sqrt(10_000)  # 5 standard errors
     assert abs(layer.values.var() - 0.25) < 5 * 0.25 * math.sqrt(2 / 10_000)
-
-
-def test_update_without_room_is_refused():
-    full = SparseLinear(4, 5, density=1.0)
-    with pytest.raises(ValueError, match="do not fit into the 0 free positions"):
-        update(full, Evolution(regrow_dropped=False), 0.5)
-
-
-@pytest.mark.parametrize("fraction", [1, math.nan])
-def test_drop_fraction_out_of_range_is_refused(fraction):
-    layer = SparseLinear(4, 5, density=0.5)
-    with pytest.raises(ValueError, match=f"fraction = {fraction} is out of range"):
-        update(layer, Evolution(), fraction)
-    with pytest.raises(ValueError, match=f"fraction = {fraction} is out of range"):
-        remove_(layer, Evolution(), fraction=fraction, generator=seeded(0))
 
 
 def test_training_goes_on_after_a_removal_while_the_last_loss_is_kept():
@@ -243,14 +228,6 @@ def test_soft_drop_keeps_links_by_a_power_of_their_weights(done, power):
     assert abs(kept[2] - n_draws * chance) < 4 * (n_draws * chance * (1 - chance)) ** 0.5
 
 
-def test_random_drop_takes_every_link_equally_often():
-    values, n_draws = torch.tensor(WEIGHTS), 4000
-    generator = seeded(0)
-    draws = [evolution.drop_random(values, 0.3, generator=generator) for _ in range(n_draws)]
-    assert {int(dropped.sum()) for dropped in draws} == {3}
-    assert uniformity(torch.stack(draws).sum(0), n_draws, 3) > 0.001
-
-
 # where the new links are
 
 
@@ -264,12 +241,6 @@ def test_evolution_by_gradient_links_the_largest_free_gradients(generator):
     grown = score.topk(int(dropped.sum())).indices
     evolve_(layer, rules, fraction=0.3, generator=generator, x=x, grad_y=grad_y)
     assert torch.equal(layer.support.keys, torch.cat([old[~dropped], grown]).sort().values)
-
-
-def test_growth_by_gradient_without_gradients_is_refused():
-    layer = SparseLinear(12, 9, density=0.3)
-    with pytest.raises(ValueError, match="needs the inputs and gradients of the layer"):
-        evolve_(layer, Evolution(grow="gradient"), fraction=0.3, generator=seeded(0))
 
 
 @pytest.mark.parametrize("regrow", [True, False])
@@ -295,36 +266,6 @@ def test_drop_fraction_is_constant_or_falls_by_a_cosine(epoch, constant, cosine)
     assert actual == constant
     actual = Evolution(drop_fraction=0.4, decay="cosine").fraction_at_epoch(epoch, 100)
     assert actual == pytest.approx(cosine, abs=1e-15)
-
-
-@pytest.mark.parametrize(
-    ("value", "sentence"),
-    [
-        ({"drop": "smallest"}, "unknown drop 'smallest': known are "),
-        ({"grow": "gradients"}, "unknown grow 'gradients': did you mean 'gradient'"),
-        ({"grow": "rigl"}, r'; SET is Evolution\(\), RigL is Evolution\("magnitude", "gradient", '),
-        ({"decay": "linear"}, "unknown decay 'linear': known are constant, cosine"),
-        ({"last_epoch": "drop"}, "unknown last_epoch 'drop': known are remove, "),
-        ({"drop_fraction": -0.1}, "drop_fraction = -0.1 is out of range"),
-        ({"drop_fraction": 1}, "drop_fraction = 1 is out of range"),
-        ({"drop_fraction": math.nan}, "drop_fraction = nan is out of range"),
-        ({"new_std": -1.0}, "new_std = "),
-        ({"new_std": math.nan}, "new_std = "),
-        ({"gradient_batches": 0}, "gradient_batches = 0"),
-        (
-            {"gradient_batches": 2.5},
-            r"gradient_batches = 2\.5 is out of range: give a whole number",
-        ),
-        ({"density_schedule": "square"}, "unknown density_schedule 'square': known are constant, "),
-        ({"density_schedule": "cubic", "final_share": 0}, "final_share = 0 is out of range"),
-        ({"final_share": 0.5}, "final_share = 0.5 with a constant density_schedule"),
-        ({"schedule_end": 0}, r"schedule_end = 0 is out of range: give a number in \(0, 1\]"),
-        ({"redistribution": "weight"}, "unknown redistribution 'weight'"),
-    ],
-)
-def test_rules_out_of_range_are_refused(value, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        Evolution(**value)
 
 
 # numbers of links
@@ -363,7 +304,7 @@ def test_share_is_the_final_one_at_the_last_update(schedule, last):
 
 @pytest.mark.parametrize(
     ("schedule", "schedule_end", "last_epoch"),
-    [("cubic", 0.75, "remove"), ("sigmoid", 1, "keep"), ("cubic", 1, "evolve")],
+    [("cubic", 0.75, "remove"), ("sigmoid", 1, "evolve")],
 )
 def test_the_final_share_is_what_training_leaves(schedule, schedule_end, last_epoch):
     rules = Evolution(
@@ -383,14 +324,6 @@ def test_what_follows_the_last_epoch_is_asked_for_again_without_a_schedule():
     assert rules.after_last_epoch == "keep"
     constant = replace(rules, density_schedule="constant", final_share=1.0)
     assert constant == Evolution() and constant.after_last_epoch == "remove"
-
-
-def test_a_schedule_without_an_update_is_refused():
-    rules = Evolution(density_schedule="cubic", final_share=0.1)
-    with pytest.raises(ValueError, match="epochs = 1 with a density_schedule leaves no update"):
-        Settings(1, evolution=rules)
-    assert Settings(1, evolution=replace(rules, last_epoch="evolve")).epochs == 1
-    assert Settings(1, evolution=Evolution()).epochs == 1
 
 
 def plain_granet(weights, gradient, n, fraction):
@@ -424,8 +357,6 @@ def test_granet_prunes_then_drops_and_grows_by_gradient(epoch, generator):
         gradient = seen[name]["grad_y"] @ seen[name]["x"].t()
         weights = layers[name].to_dense().detach()
         desired.append(plain_granet(weights, gradient, round(share * n_start), 0.3))
-    with pytest.raises(ValueError, match="needs the numbers of links before training: give n_at"):
-        evolution.evolve_layers_(layers, rules, epoch, 10, generator=generator, seen=seen)
     how = {"seen": seen, "n_at_start": {"a": 60, "b": 40}}
     n = evolution.evolve_layers_(layers, rules, epoch, 10, generator=generator, **how)
     for layer, mask in zip(layers.values(), desired, strict=True):
@@ -566,27 +497,6 @@ def test_links_are_shared_out_by_the_momentum_before_the_drop():
     assert [layer.nnz for layer in layers.values()] == [10 + 15, 10 + 5]
 
 
-def test_momentum_that_is_not_finite_shares_out_nothing():
-    with pytest.raises(ValueError, match="the momentum of layer b is not finite"):
-        redistributed({"a": 1.0, "b": math.nan})
-
-
-def test_redistribution_without_momentum_is_refused():
-    layers = {"a": SparseLinear(10, 8, density=0.25, generator=seeded(1))}
-    rules = Evolution(redistribution="momentum")
-    with pytest.raises(ValueError, match="needs an optimiser with one: SGD with momentum, or Adam"):
-        evolution.evolve_layers_(layers, rules, 1, 10, generator=seeded(0))
-
-
-@pytest.mark.parametrize(
-    "rules", [{"density_schedule": "cubic", "final_share": 0.5}, {"redistribution": "momentum"}]
-)
-def test_a_layer_alone_does_not_change_its_number_of_links(rules):
-    layer = SparseLinear(4, 5, density=0.5)
-    with pytest.raises(ValueError, match="use evolve_layers_"):
-        update(layer, Evolution(**rules), 0.3)
-
-
 # memory
 
 
@@ -627,13 +537,6 @@ def grow_first(site, n, *, generator):
     is_free = torch.ones(site.positions, dtype=torch.bool)
     is_free[site.occupied_keys] = False
     return is_free.nonzero().squeeze(1)[:n]
-
-
-def test_rules_of_ones_own_decide():
-    layer = SparseLinear(4, 2, support=make_support(ROWS, COLS, 4, 2))
-    rule = evolution.Evolution(drop=drop_youngest, grow=grow_first)
-    n = evolution.evolve_(layer, rule, fraction=0.5, generator=seeded(0))
-    assert n == 2 and layer.support.keys.tolist() == DESIRED
 
 
 def test_a_grow_rule_gets_gradients_if_it_asks_for_them():
@@ -690,20 +593,6 @@ def test_a_drop_rule_gets_gradients_if_it_asks_for_them_also_where_nothing_grows
     assert [gradient.shape for gradient in seen] == [(20, 64), (20, 64)]
 
 
-@pytest.mark.parametrize(
-    ("epoch", "epochs", "sentence"),
-    [
-        (1, 0, "epochs = 0 is out of range: give a whole number, at least 1"),
-        (0, 5, "epoch = 0 is out of range: give a whole number, from 1 to 5"),
-        (6, 5, "epoch = 6 is out of range: give a whole number, from 1 to 5"),
-    ],
-)
-def test_an_update_at_no_epoch_is_refused(epoch, epochs, sentence):
-    layers = {"a": SparseLinear(4, 2, density=0.5)}
-    with pytest.raises(ValueError, match=sentence):
-        evolution.evolve_layers_(layers, Evolution(), epoch, epochs, generator=seeded(0))
-
-
 def test_a_rule_that_writes_to_what_it_sees_changes_neither_weights_nor_momentum():
     def drop(site, fraction, *, generator):
         is_dropped = drop_youngest(site, fraction, generator=generator)
@@ -742,30 +631,37 @@ def test_a_rule_that_asks_for_what_the_optimiser_does_not_remember_is_told(kind,
         evolve_(layer, Evolution(drop, "random"), **how)
 
 
-def as_list(site, n, *, generator):
-    return grow_first(site, n, generator=generator).tolist()
+# what is refused
 
 
-def as_column(site, n, *, generator):
-    return grow_first(site, n, generator=generator).unsqueeze(1)
+def giving(result):
+    """A rule, to drop or to grow, that gives this."""
 
+    def given(site, amount, *, generator):
+        return result
 
-def as_floats(site, n, *, generator):
-    return grow_first(site, n, generator=generator).float()
-
-
-def drop_as_list(site, fraction, *, generator):
-    return drop_youngest(site, fraction, generator=generator).tolist()
+    return given
 
 
 @pytest.mark.parametrize(
     ("rules", "sentence"),
     [
-        ({"grow": as_list}, "grow rule as_list gave a list: 2 keys, a tensor of int64"),
-        ({"grow": as_column}, r"grow rule as_column gave int64 of shape \(2, 1\): 2 keys, a tens"),
-        ({"grow": as_floats}, r"grow rule as_floats gave float32 of shape \(2,\): 2 keys, a tens"),
-        ({"drop": drop_as_list}, r"drop rule drop_as_list gave a list: bool of shape \(4,\) is"),
-        ({"drop": lambda site, *_, **how: site.values}, r"rule <lambda> gave float\d\d of shape"),
+        ({"grow": giving([0, 2])}, "grow rule given gave a list: 2 keys, a tensor of int64"),
+        (
+            {"grow": giving(torch.tensor([[0], [2]]))},
+            r"grow rule given gave int64 of shape \(2, 1\): 2 keys, a tensor",
+        ),
+        (
+            {"grow": giving(torch.tensor([0, 2]).float())},
+            r"grow rule given gave float32 of shape \(2,\): 2 keys, a tensor",
+        ),
+        ({"drop": giving([True])}, r"drop rule given gave a list: bool of shape \(4,\) is needed"),
+        ({"drop": giving(torch.ones(4))}, r"drop rule given gave float\d\d of shape"),
+        ({"grow": giving(torch.tensor([5, 4]))}, "gave keys that are not ascending: sort them"),
+        ({"grow": giving(torch.tensor([5, 5]))}, "not ascending: sort them, and give each once"),
+        ({"grow": giving(torch.tensor([0, 8]))}, "rule given gave key 8: keys go from 0 to 7"),
+        ({"grow": giving(torch.tensor([-1, 0]))}, "rule given gave key -1: keys go from 0 to 7"),
+        ({"grow": giving(torch.tensor([0, 3]))}, "key 3, where a link is: see site.occupied_keys"),
     ],
 )
 def test_a_rule_that_gives_something_else_is_named(rules, sentence):
@@ -776,21 +672,66 @@ def test_a_rule_that_gives_something_else_is_named(rules, sentence):
     assert layer.support.keys.tolist() == [1, 3, 4, 6]
 
 
-@pytest.mark.parametrize(
-    ("keys", "sentence"),
-    [
-        ([5, 4], "grow rule grow gave keys that are not ascending: sort them"),
-        ([5, 5], "grow rule grow gave keys that are not ascending: sort them, and give each once"),
-        ([0, 8], "grow rule grow gave key 8: keys go from 0 to 7"),
-        ([-1, 0], "grow rule grow gave key -1: keys go from 0 to 7"),
-        ([0, 3], "grow rule grow gave key 3, where a link is: see site.occupied_keys"),
-    ],
-)
-def test_keys_at_which_nothing_can_grow_are_named(keys, sentence):
-    def grow(site, n, *, generator):
-        return torch.tensor(keys)
+def half_full():
+    return SparseLinear(4, 5, density=0.5)
 
-    layer = SparseLinear(4, 2, support=make_support(ROWS, COLS, 4, 2))
+
+def updated_at(epoch, epochs):
+    layers, how = {"a": half_full()}, {"generator": seeded(0)}
+    return lambda: evolution.evolve_layers_(layers, Evolution(), epoch, epochs, **how)
+
+
+SHRINKING = Evolution(density_schedule="cubic", final_share=0.5)
+MOVING = Evolution(redistribution="momentum")
+REFUSED = [
+    (lambda: Evolution("smallest"), "unknown drop 'smallest': known are "),
+    (lambda: Evolution(grow="gradients"), "unknown grow 'gradients': did you mean 'gradient'"),
+    (lambda: Evolution(grow="rigl"), r'; SET is Evolution\(\), RigL is Evolution\("magnitu'),
+    (lambda: Evolution(decay="linear"), "unknown decay 'linear': known are constant, cosine"),
+    (lambda: Evolution(last_epoch="drop"), "unknown last_epoch 'drop': known are remove, "),
+    (lambda: Evolution(drop_fraction=1), "drop_fraction = 1 is out of range"),
+    (lambda: Evolution(new_std=math.nan), "new_std = nan is out of range"),
+    (lambda: Evolution(gradient_batches=2.5), r"gradient_batches = 2\.5 is out of range"),
+    (lambda: Evolution(density_schedule="square"), "unknown density_schedule 'square'"),
+    (lambda: Evolution(density_schedule="cubic", final_share=0), "final_share = 0 is out of range"),
+    (lambda: Evolution(final_share=0.5), "final_share = 0.5 with a constant density_schedule"),
+    (lambda: Evolution(schedule_end=0), r"schedule_end = 0 is out of range: give a number in"),
+    (lambda: Evolution(redistribution="weight"), "unknown redistribution 'weight'"),
+    (
+        lambda: Settings(1, evolution=SHRINKING),
+        "epochs = 1 with a density_schedule leaves no update",
+    ),
+    (lambda: update(half_full(), Evolution(), 1), "fraction = 1 is out of range"),
+    (lambda: update(half_full(), Evolution(), math.nan), "fraction = nan is out of range"),
+    (
+        lambda: remove_(half_full(), Evolution(), fraction=1, generator=seeded(0)),
+        "fraction = 1 is out of range",
+    ),
+    (lambda: update(half_full(), SHRINKING, 0.3), "use evolve_layers_"),
+    (lambda: update(half_full(), MOVING, 0.3), "use evolve_layers_"),
+    (
+        lambda: evolution.evolve_layers_({"a": half_full()}, MOVING, 1, 10, generator=seeded(0)),
+        "needs an optimiser with one: SGD with momentum, or Adam",
+    ),
+    (
+        lambda: evolution.evolve_layers_({"a": half_full()}, SHRINKING, 1, 10, generator=seeded(0)),
+        "needs the numbers of links before training: give n_at",
+    ),
+    (
+        lambda: redistributed({"a": 1.0, "b": math.nan}),
+        "the momentum of layer b is not finite",
+    ),
+    (updated_at(1, 0), "epochs = 0 is out of range: give a whole number, at least 1"),
+    (updated_at(0, 5), "epoch = 0 is out of range: give a whole number, from 1 to 5"),
+    (updated_at(6, 5), "epoch = 6 is out of range"),
+]
+
+
+@pytest.mark.parametrize(("call", "sentence"), REFUSED)
+def test_what_cannot_be_is_refused(call, sentence):
     with pytest.raises(ValueError, match=sentence):
-        evolve_(layer, Evolution(drop_youngest, grow), fraction=0.5, generator=seeded(0))
-    assert layer.support.keys.tolist() == [1, 3, 4, 6]
+        call()
+
+
+def test_a_schedule_of_one_epoch_may_update_after_it():
+    assert Settings(1, evolution=replace(SHRINKING, last_epoch="evolve")).epochs == 1

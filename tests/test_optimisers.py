@@ -3,8 +3,10 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
+from torch.nn.utils.parametrizations import weight_norm
 
-from lib.activations import SReLU
+from lib.activations import Splash, SReLU
 from lib.layers import SparseLinear
 from lib.train import decay_groups
 
@@ -37,21 +39,30 @@ def names(model, **how):
     ("module", "decayed"),
     [
         (SparseLinear(4, 3, density=0.5), ["values"]),
+        (nn.Linear(4, 3), ["weight"]),
+        (nn.Conv2d(2, 3, 2), ["weight"]),
+        (nn.ConvTranspose2d(2, 3, 2), ["weight"]),
+        (nn.MultiheadAttention(4, 2, add_bias_kv=True), ["in_proj_weight", "out_proj.weight"]),
+        (prune.identity(nn.Linear(4, 3), "weight"), ["weight_orig"]),
+        (prune.identity(SparseLinear(4, 3, density=0.5), "values"), ["values_orig"]),
+        (prune.identity(nn.Linear(4, 3), "bias"), ["weight"]),
+        (weight_norm(nn.Linear(4, 3)), [f"parametrizations.weight.original{i}" for i in (0, 1)]),
         (nn.LSTM(4, 3), ["weight_ih_l0", "weight_hh_l0"]),
         (nn.GRUCell(4, 3), ["weight_ih", "weight_hh"]),
         (nn.Bilinear(2, 3, 4), ["weight"]),
         (nn.Embedding(4, 3), []),
         (nn.GroupNorm(1, 3), []),
+        (nn.BatchNorm1d(3), []),
         (nn.PReLU(), []),
         (SReLU(3), []),
+        (Splash(), []),
+        (Splash(decayed=True), ["coefficients"]),
         (Own(), []),
     ],
     ids=lambda value: type(value).__name__,
 )
-@pytest.mark.parametrize("wrap", [nn.Sequential, Wrapper])
-def test_weight_decay_acts_by_kind_of_module(module, decayed, wrap):
-    prefix = "module." if wrap is Wrapper else "0."
-    assert names(wrap(module)) == [prefix + name for name in decayed]
+def test_weight_decay_acts_by_kind_of_module(module, decayed):
+    assert names(Wrapper(nn.Sequential(module))) == [f"module.0.{name}" for name in decayed]
 
 
 @pytest.mark.parametrize("also", [(Own,), (Own, nn.Embedding)])

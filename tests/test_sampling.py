@@ -195,21 +195,6 @@ def _descent(layer, operands, steps=1, particles=None):
         return sampling.contrastive_divergence(layer, a, c, v, partial(next, laws), **options)
 
 
-@pytest.mark.parametrize("place", [0, 1])
-def test_descent_refuses_a_bias_of_another_side(place):
-    operands = [bias(9), bias(7), states(9, 4)]
-    operands[place] = bias(8)
-    with pytest.raises(ValueError, match=r"of shape \(8,\): give"):
-        _descent(sparse(), operands)
-
-
-def test_descent_without_a_sweep_is_refused():
-    with pytest.raises(
-        ValueError, match="steps = 0 is out of range: give a whole number, at least 1"
-    ):
-        _descent(sparse(), (bias(9), bias(7), states(9, 4)), steps=0)
-
-
 @pytest.mark.parametrize("implementation", ["auto", "torch"])
 def test_batch_is_the_rows_that_were_named(implementation):
     x = torch.randint(2, (20, 9), dtype=torch.uint8)
@@ -227,25 +212,38 @@ def test_batch_of_rows_that_are_not_there_is_refused(row, implementation):
         sampling.batch(x, index, torch.float32)
 
 
-@pytest.mark.parametrize(
-    ("x", "b", "sentence"),
-    [
-        (states(8, 4), bias(7), r"shape \(8, 4\): give \(9, B\)"),
-        (states(9, 0), bias(7), "at least one"),
-        (states(4, 9).t(), bias(7), "not contiguous"),
-        (states(9, 4), bias(6), r"bias is torch.float64 of shape \(6,\)"),
-        (states(9, 4), bias(7, torch.float32), "bias is torch.float32"),
-        (states(9, 4, torch.float32), bias(7, torch.float32), "the weights torch.float64: give"),
-    ],
-)
-def test_operands_that_do_not_fit_are_refused(x, b, sentence):
+def of_units(x, b):
+    return lambda: sampling.probabilities(sparse(), x, b)
+
+
+def descending(a, c, **how):
+    return lambda: _descent(sparse(), (bias(a), bias(c), states(9, 4)), **how)
+
+
+REFUSED = [
+    (of_units(states(8, 4), bias(7)), r"shape \(8, 4\): give \(9, B\)"),
+    (of_units(states(9, 0), bias(7)), "at least one"),
+    (of_units(states(4, 9).t(), bias(7)), "not contiguous"),
+    (of_units(states(9, 4), bias(6)), r"bias is torch.float64 of shape \(6,\)"),
+    (of_units(states(9, 4), bias(7, torch.float32)), "bias is torch.float32"),
+    (
+        of_units(states(9, 4, torch.float32), bias(7, torch.float32)),
+        "the weights torch.float64: give",
+    ),
+    (descending(8, 7), r"of shape \(8,\): give"),
+    (descending(9, 8), r"of shape \(8,\): give"),
+    (descending(9, 7, steps=0), "steps = 0 is out of range: give a whole number, at least 1"),
+    (
+        lambda: sampling.contrast(sparse(), (states(9, 4), states(7, 5)), (states(9, 4), None)),
+        r"shapes \(9, 4\) and \(7, 5\)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "sentence"), REFUSED)
+def test_what_does_not_fit_is_refused(call, sentence):
     with pytest.raises(ValueError, match=sentence):
-        sampling.probabilities(sparse(), x, b)
-
-
-def test_states_of_other_widths_are_refused():
-    with pytest.raises(ValueError, match=r"shapes \(9, 4\) and \(7, 5\)"):
-        sampling.contrast(sparse(), (states(9, 4), states(7, 5)), (states(9, 4), states(7, 4)))
+        call()
 
 
 def test_more_numbers_than_a_law_tells_apart_are_refused(monkeypatch):

@@ -21,6 +21,7 @@ from lib.growth import unseen
 from lib.layers import SparseLinear
 from lib.sparsify import Evolver, densify_, sparsify_
 from lib.train import WeightAverage
+from tests.oracles import seeded
 
 RIGL = Evolution(drop="magnitude", grow="gradient", gradient_batches=2)
 FEWER = replace(RIGL, density_schedule="sigmoid", final_share=0.5)
@@ -28,10 +29,6 @@ MOVING = replace(RIGL, grow="momentum", redistribution="momentum")
 MEST = Evolution("weight_and_gradient", "gradient", gradient_batches=2)
 MOMENTUM = replace(RIGL, grow="momentum")
 PLAIN = torch.amp.GradScaler("cpu", enabled=False)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def mlp(seed=0):
@@ -100,13 +97,6 @@ def test_frozen_and_full_layers_may_share_their_values():
     assert evolver.step() > 0
 
 
-def test_all_links_compute_what_the_dense_model_does():
-    net, x = mlp(), torch.rand(7, 20)
-    desired = net(x)
-    assert sparsify_(net, density=1.0, start="random", generator=seeded()) == ["0", "2"]
-    torch.testing.assert_close(net(x), desired)
-
-
 @pytest.mark.parametrize("density", [0.05, 0.3])
 def test_a_scaled_start_keeps_the_sum_of_squares_of_each_neuron(density):
     net = nn.Sequential(nn.Linear(200, 30)).double()
@@ -126,16 +116,6 @@ def test_a_scaled_start_takes_half_precision():
     sparsify_(net, density=0.1, start="scaled", generator=seeded())
     after = net[0].to_dense().double().square().sum(1)
     torch.testing.assert_close(after, before, rtol=0.02, atol=0)
-
-
-@pytest.mark.parametrize("start", [nn.init.orthogonal_, nn.init.ones_])
-def test_a_scaled_start_takes_any_start_of_a_model(start):
-    net = nn.Sequential(nn.Linear(40, 30, bias=False))
-    start(net[0].weight)
-    sparsify_(net, density=0.2, start="scaled", generator=seeded())
-    squares = net[0].to_dense().square().sum(1)
-    wanted = {0.0, 40.0 if start is nn.init.ones_ else 1.0}  # 0: no weight but zeros stayed
-    assert {round(square, 4) for square in squares.tolist()} <= wanted and squares.any()
 
 
 def test_largest_weights_stay():
@@ -216,22 +196,13 @@ def tied():
     return net
 
 
-def parametrized():
-    net = mlp()
-    parametrizations.weight_norm(net[0])
-    return net
+def changed(change):
+    def make():
+        net = mlp()
+        change(net)
+        return net
 
-
-def with_forward():
-    net = mlp()
-    net[0].forward = lambda x: F.linear(x, net[0].weight)
-    return net
-
-
-def pruned():
-    net = mlp()
-    prune.l1_unstructured(net[0], "weight", 0.5)
-    return net
+    return make
 
 
 def wrapped():
@@ -239,35 +210,28 @@ def wrapped():
     return nn.parallel.DistributedDataParallel.__new__(nn.parallel.DistributedDataParallel)
 
 
-def without_memory():
-    return mlp().to("meta")
-
-
-def sparse_already():
-    net = mlp()
-    sparsify_(net, start="magnitude", density=0.5)
-    return net
-
-
-def hooked():
-    net = mlp()
-    net[0].register_forward_hook(lambda *_: None)
-    return net
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (tied, "layer head shares its weight with another module"),
-        (parametrized, "layer 0 is a ParametrizedLinear, which may compute something else"),
-        (pruned, "layer 0 has no parameter weight"),
-        (hooked, "layer 0 has hooks"),
-        (with_forward, "layer 0 has a forward of its own, which would be lost"),
-        (without_memory, "the model has parameters on the device meta"),
+        (
+            changed(lambda net: parametrizations.weight_norm(net[0])),
+            "layer 0 is a ParametrizedLinear, which may compute something else",
+        ),
+        (
+            changed(lambda net: prune.l1_unstructured(net[0], "weight", 0.5)),
+            "layer 0 has no parameter weight",
+        ),
+        (changed(lambda net: net[0].register_forward_hook(print)), "layer 0 has hooks"),
+        (
+            changed(lambda net: setattr(net[0], "forward", F.relu)),
+            "layer 0 has a forward of its own, which would be lost",
+        ),
+        (lambda: mlp().to("meta"), "the model has parameters on the device meta"),
         (wrapped, "wrapped in DistributedDataParallel.* change it first, then wrap it"),
         (nn.ReLU, "no layer of the model is an nn.Linear"),
         (lambda: nn.Linear(3, 3), "the model is itself a linear layer"),
-        (sparse_already, "to replace: its layers are sparse already"),
+        (lambda: sparsified(mlp()), "to replace: its layers are sparse already"),
         (lambda: nn.Sequential(nn.Conv2d(1, 2, 3)), "to replace: by default 0 stays dense"),
         (lambda: nn.Sequential(nn.Conv1d(1, 2, 3)), "to replace: it has none, and other layers"),
         (lambda: nn.MultiheadAttention(8, 2), "to replace: nn.MultiheadAttention reads the weigh"),
@@ -325,6 +289,11 @@ def test_dense_layers_come_back_with_the_same_function():
 # --------------------------------------------------------------------------------- evolution
 
 
+def sparsified(net, density=0.2, **how):
+    sparsify_(net, density=density, start="magnitude", **how)
+    return net
+
+
 def data(seed=0):
     x = torch.rand(64, 20, generator=seeded(seed))
     return x, (x[:, 0] * 5).long().clamp(max=4)
@@ -342,8 +311,7 @@ def train(net, optimiser, evolver, steps, first=0, scaler=PLAIN):
 
 
 def made(optimiser=torch.optim.SGD, evolution=RIGL, every=3, steps=12, until=0.75, **how):
-    net = mlp()
-    sparsify_(net, start="magnitude", density=0.2)
+    net = sparsified(mlp())
     optimiser = optimiser(net.parameters(), lr=0.05)
     how |= {"every": every, "steps": steps, "until": until}
     return net, optimiser, Evolver(net, optimiser, evolution, generator=seeded(), **how)
@@ -466,8 +434,7 @@ def test_an_evolver_of_a_network_that_was_loaded_before_goes_on_with_the_schedul
     train(net, optimiser, evolver, 4)
     states = copy.deepcopy([part.state_dict() for part in (net, optimiser, evolver)])
     train(net, optimiser, evolver, 8, first=4)
-    again = mlp()
-    sparsify_(again, start="magnitude", density=0.2)
+    again = sparsified(mlp())
     again.load_state_dict(states[0])  # with fewer links than at the start
     other = with_momentum(again.parameters(), 0.05)
     other.load_state_dict(states[1])
@@ -481,8 +448,7 @@ def test_an_evolver_of_a_network_that_was_loaded_before_goes_on_with_the_schedul
 @pytest.mark.parametrize("layers", [{"0": nn.Linear(20, 31)}, {"hidden": nn.Linear(20, 30)}])
 def test_a_state_of_another_model_is_refused(layers):
     _, _, evolver = made()
-    other = nn.ModuleDict({**layers, "2": nn.Linear(30, 5)})
-    sparsify_(other, start="magnitude", density=0.2)
+    other = sparsified(nn.ModuleDict({**layers, "2": nn.Linear(30, 5)}))
     optimiser = torch.optim.SGD(other.parameters(), lr=0.05)
     another = Evolver(other, optimiser, RIGL, every=3, steps=12, generator=seeded())
     with pytest.raises(ValueError, match="the state is of a model with other sparse layers"):
@@ -490,23 +456,16 @@ def test_a_state_of_another_model_is_refused(layers):
     assert another.steps_taken == 0
 
 
-def test_a_state_of_a_later_step_than_is_planned_is_refused():
-    net, optimiser, evolver = made()
-    evolver.steps_taken = 13
-    shorter = Evolver(net, optimiser, RIGL, every=3, steps=12, generator=seeded())
-    with pytest.raises(ValueError, match="the state is of step 13, and this Evolver plans 12"):
-        shorter.load_state_dict(evolver.state_dict())
-    assert repr(shorter) == "Evolver(every=3, steps=12, until=0.75, steps_taken=0)"
-
-
-def test_a_state_with_another_every_is_refused_and_one_without_is_loaded():
+def test_a_state_of_another_plan_is_refused_and_one_without_every_is_loaded():
     _, _, evolver = made(every=3)
     _, _, other = made(every=2)
     evolver.steps_taken = 5
     state = evolver.state_dict()
     with pytest.raises(ValueError, match="with every = 3, and this one has every = 2: give every"):
         other.load_state_dict(state)
-    assert other.steps_taken == 0
+    with pytest.raises(ValueError, match="the state is of step 13, and this Evolver plans 12"):
+        evolver.load_state_dict(state | {"steps_taken": 13})
+    assert repr(other) == "Evolver(every=2, steps=12, until=0.75, steps_taken=0)"
     del state["every"]  # as it was stored before
     other.load_state_dict(state)
     assert other.steps_taken == 5
@@ -515,8 +474,7 @@ def test_a_state_with_another_every_is_refused_and_one_without_is_loaded():
 def test_without_a_generator_draws_follow_the_seed_of_torch():
     links = []
     for seed in (0, 0, 1):
-        net = mlp()
-        sparsify_(net, start="magnitude", density=0.2, generator=seeded())
+        net = sparsified(mlp(), generator=seeded())
         optimiser = torch.optim.SGD(net.parameters(), lr=0.05)
         torch.manual_seed(seed)
         evolver = Evolver(net, optimiser, every=1, steps=2)
@@ -590,8 +548,7 @@ def test_several_evolvers_of_one_adam_correct_a_link_once():
 
 
 def test_weights_that_cannot_count_the_steps_of_adam_are_refused():
-    net = mlp().bfloat16()
-    sparsify_(net, start="magnitude", density=0.2)
+    net = sparsified(mlp().bfloat16())
     optimiser = torch.optim.Adam(net.parameters())
     with pytest.raises(ValueError, match="values of layer 0 are torch.bfloat16, in which Adam"):
         Evolver(net, optimiser, every=1, steps=5, generator=seeded())
@@ -606,31 +563,22 @@ def test_layers_of_like_names_all_evolve():
     assert [*Evolver(net, optimiser, every=1, steps=5, generator=seeded()).layers] == names
 
 
-def test_averages_of_another_model_are_refused():
-    net, optimiser, _ = made()
-    other = nn.Sequential(nn.Linear(3, 3))
-    sparsify_(other, start="magnitude", density=0.5)
-    with pytest.raises(ValueError, match="other sparse layers than the model"):
-        Evolver(net, optimiser, every=1, steps=5, averages=[other, net], generator=seeded())
-
-
 def test_averages_are_copies_made_after_sparsify():
     net, optimiser, _ = made()
     how = {"every": 1, "steps": 5}
-    with pytest.raises(ValueError, match="averages holds the model itself: give a copy"):
-        Evolver(net, optimiser, **how, averages=[net])
-    with pytest.raises(ValueError, match="no sparse layer: copy the model after sparsify_"):
-        Evolver(net, optimiser, **how, averages=[mlp()])
+    other = sparsified(nn.Sequential(nn.Linear(3, 3)), density=0.5)
+    refused = {
+        "averages holds the model itself: give a copy": net,
+        "no sparse layer: copy the model after sparsify_": mlp(),
+        "other sparse layers than the model": other,
+        "averages holds a WeightAverage: give modules alone": WeightAverage(net, optimiser, 0.9),
+    }
+    for sentence, average in refused.items():
+        with pytest.raises(ValueError, match=sentence):
+            Evolver(net, optimiser, **how, averages=[average])
     state = Evolver(net, optimiser, **how, averages=[copy.deepcopy(net)]).state_dict()
     with pytest.raises(ValueError, match="with averages = 1 models, and this one has 0"):
         Evolver(net, optimiser, **how).load_state_dict(state)
-
-
-def test_an_average_that_moves_by_itself_is_refused():
-    net, optimiser, _ = made()
-    average = WeightAverage(net, optimiser, 0.9)
-    with pytest.raises(ValueError, match="averages holds a WeightAverage: give modules alone"):
-        Evolver(net, optimiser, every=1, steps=5, averages=[average], generator=seeded())
 
 
 @pytest.mark.parametrize("is_made_first", [False, True])
@@ -981,15 +929,6 @@ def test_evolvers_of_one_optimiser_count_its_steps_alike():
         second.step()
 
 
-def test_a_step_of_rate_zero_counts():
-    net, optimiser, evolver = made()
-    optimiser.param_groups[0]["lr"] = 0.0
-    net(data()[0]).sum().backward()
-    optimiser.step()
-    evolver.step()
-    assert evolver.steps_taken == 1
-
-
 def test_a_layer_that_no_longer_learns_keeps_its_gradient():
     net, optimiser, evolver = made()
     train(net, optimiser, evolver, 2)
@@ -1055,12 +994,9 @@ def test_a_batch_whose_gradient_is_not_finite_is_not_collected():
         ({"every": 0}, "every = 0 is out of range"),
         ({"steps": 2.5}, r"steps = 2\.5 is out of range"),
         ({"until": 0}, "until = 0 is out of range"),
-        ({"every": True}, "every = True is out of range"),
-        ({"every": 1000, "steps": 100}, "every = 1000 leaves no update within 75 steps"),
         ({"every": 9, "steps": 11}, "every = 9 leaves no update within 8 steps"),
         ({"every": 12, "steps": 11, "until": None}, "every = 12 leaves no update within 11 steps"),
         ({"optimiser": torch.optim.Rprop}, "what a Rprop remembers of a link is not known"),
-        ({"optimiser": torch.optim.LBFGS}, "what a LBFGS remembers of a link is not known"),
     ],
 )
 def test_bad_evolvers_are_refused(options, message):
@@ -1087,8 +1023,7 @@ SHARED = (Evolution(), RIGL, MEST, MOMENTUM)
 
 def train_on_parts(ranks, rules, wrap=lambda net: net):
     """A network after ten steps, each on the examples of these processes together."""
-    net = mlp()
-    sparsify_(net, start="magnitude", density=0.2)
+    net = sparsified(mlp())
     wrapped = wrap(net)
     optimiser = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
     generator = seeded(ranks[0])
@@ -1115,9 +1050,7 @@ def distributed(rank, folder):
         train_on_parts([rank], FEWER, wrap)
     with pytest.raises(ValueError, match="a layer keeps its number of links"):
         train_on_parts([rank], MOVING, wrap)
-    net = mlp(seed=rank)
-    sparsify_(net, start="magnitude", density=0.2)
-    net = wrap(net)  # which gives the values of the first process to all
+    net = wrap(sparsified(mlp(seed=rank)))  # which gives the values of the first process to all
     is_refused = pytest.raises(ValueError, match="same links on every process, by torch.manual_se")
     with is_refused if rank == 1 else contextlib.nullcontext():
         net(data()[0])
@@ -1142,8 +1075,7 @@ def test_processes_that_train_together_do_as_one_on_all_examples(tmp_path):
     torch.multiprocessing.spawn(distributed, (str(tmp_path),), nprocs=2)
     firsts, seconds = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
     torch.set_default_dtype(torch.float32)  # as in the processes
-    net = mlp()
-    sparsify_(net, start="magnitude", density=0.2)
+    net = sparsified(mlp())
     for rules, first, second in zip(SHARED, firsts, seconds, strict=True):
         links, weights = train_on_parts([0, 1], rules)
         assert same(first[0], second[0]) and same(first[1], second[1])

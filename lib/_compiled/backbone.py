@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from .. import layers
 from . import chains, launch, losses, maps
-from .chains import NO_STEP, CannotCompile
+from .chains import NO_STEP, CannotCompile, name_of
 from .convolution import SPARE, Block, Geometry, Maps, Plan, aligned, maps_of
 from .maps import CONVOLUTION, INPUT, KEEP, LANES, LINEAR_PIECES, MAX, MEAN, NONE, OUTPUT
 from .rows import Tile
@@ -97,10 +97,11 @@ class Backbone:
 
     def __init__(self, model: nn.Module) -> None:
         self.model, self.units = model, []
-        graph = _traced(model)
+        graph = chains.graph_of(model, "", _is_leaf)
         kinds = "output", "placeholder"  # of these, the input alone is used
         nodes = [node for node in graph.nodes if node.op not in kinds or node.users]
-        first = next((node for node in nodes if _is_convolution(model, node)), None)
+        convolutions = nn.Conv2d, layers.SparseConv2d
+        first = next((node for node in nodes if _calls(model, node, *convolutions)), None)
         if first is None or not first.all_input_nodes:
             raise CannotCompile(f"no convolution of the model is called by itself: it {NO_STEP}")
         entry = first.all_input_nodes[0]
@@ -108,7 +109,7 @@ class Backbone:
         for node in nodes[:begin]:
             if _learns(model, node):
                 raise CannotCompile(
-                    f"{_name_of(node)} learns before the first convolution, and gets no gradient"
+                    f"{name_of(node)} learns before the first convolution, and gets no gradient"
                     " from a compiled step: freeze it, or train by autograd"
                 )
         known = self._read(nodes[begin:], entry)
@@ -148,14 +149,13 @@ class Backbone:
         for stop in range(end, begin, -1):
             inside = {*nodes[begin:stop]}
             leaving = [node for node in inside if any(user not in inside for user in node.users)]
-            outside = [node for node in nodes[stop:] if _is_sparse(self.model, node)]
-            if outside:
+            if any(_calls(self.model, node, layers.SparseConv2d) for node in nodes[stop:]):
                 break
             if len(leaving) != 1 or any(user not in inside for user in entry.users):
                 continue
             if self.values[leaving[0]].terms[0].is_whole:
                 return stop, leaving[0]
-        what = "a value that leaves in two ways" if unknown is None else _name_of(unknown)
+        what = "a value that leaves in two ways" if unknown is None else name_of(unknown)
         raise CannotCompile(f"the model calls {what} before its last convolution, which {NO_STEP}")
 
     def _kept(self, value: Value) -> Value:
@@ -329,38 +329,13 @@ def geometry_of(module: nn.Module) -> Geometry | None:
     return geometry if geometry.stride[1] <= 2 else None
 
 
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        return chains.is_of_a_library(module) and not isinstance(module, nn.Sequential)
-
-    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
-        chains.check_gradients_are_on()
-        return super().create_node(*args, **kwargs)
+def _is_leaf(module: nn.Module) -> bool:
+    return chains.is_of_a_library(module) and not isinstance(module, nn.Sequential)
 
 
-def _traced(model: nn.Module) -> fx.Graph:
-    for name, module in model.named_modules():
-        chains.check_plain(name or "the model", module)
-    try:
-        with torch.enable_grad():
-            graph = _Tracer().trace(model)
-    except Exception as error:  # whatever the user's code raises on stand-ins for tensors
-        raise CannotCompile(f"torch.fx cannot trace {type(model).__name__}: {error}") from error
-    n_inputs = sum(node.op == "placeholder" and bool(node.users) for node in graph.nodes)
-    if n_inputs != 1:
-        raise CannotCompile(f"the model takes {n_inputs} inputs, and a compiled step takes one")
-    return graph
-
-
-def _is_convolution(model: nn.Module, node: fx.Node) -> bool:
-    kinds = nn.Conv2d, layers.SparseConv2d
+def _calls(model: nn.Module, node: fx.Node, *kinds: type[nn.Module]) -> bool:
+    """True if a node calls a module of one of these kinds."""
     return node.op == "call_module" and isinstance(model.get_submodule(node.target), kinds)
-
-
-def _is_sparse(model: nn.Module, node: fx.Node) -> bool:
-    return _is_convolution(model, node) and isinstance(
-        model.get_submodule(node.target), layers.SparseConv2d
-    )
 
 
 def _learns(model: nn.Module, node: fx.Node) -> bool:
@@ -371,11 +346,6 @@ def _learns(model: nn.Module, node: fx.Node) -> bool:
         return False
     owner, _, name = node.target.rpartition(".")
     return getattr(getattr(model.get_submodule(owner), name), "requires_grad", False)
-
-
-def _name_of(node: fx.Node) -> str:
-    target = node.target
-    return target if isinstance(target, str) else getattr(target, "__name__", str(target))
 
 
 def _graph_of(
@@ -610,11 +580,8 @@ class Program:
                 last_reader.setdefault(term.of, i)  # the first one is the last to run backwards
         for i in range(len(self.operations) - 1, -1, -1):
             norm = self.operations[i].norm
-            if (
-                norm is not None
-                and _is_of_batch(norm)
-                and last_reader[self.operations[i]] < cuts[-1]
-            ):
+            waits = norm is not None and _is_of_batch(norm)
+            if waits and last_reader[self.operations[i]] < cuts[-1]:
                 cuts.append(i + 1)
         return [*zip([*cuts[1:], 0], cuts, strict=True)]
 
@@ -624,13 +591,10 @@ class Program:
         """What the backbone gives for images (B, C, H, W); running statistics follow."""
         self._read_parameters()
         m = self.out[-1]
-        images, outputs = (
-            x.reshape(-1),
-            np.empty((self.width, m.channels, m.height, m.width), np.float32),
-        )
+        outputs = np.empty((self.width, m.channels, m.height, m.width), np.float32)
         for begin, end in self.regions:
             maps.forward_region(
-                self.rows[begin:end], self.terms, self.memory, images, outputs.reshape(-1),
+                self.rows[begin:end], self.terms, self.memory, x.reshape(-1), outputs.reshape(-1),
                 self.width, self.n_slots, WIDE, PIXEL, NEAR, FAR,
             )  # fmt: skip
             for i in range(begin, end):

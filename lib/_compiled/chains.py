@@ -114,7 +114,9 @@ def find_chain(model: nn.Module) -> Chain:
             standardise = module
             continue
         if kind in UNCHANGED:
-            _check_flatten(name, module)
+            start, end = getattr(module, "start_dim", 1), getattr(module, "end_dim", -1)
+            if (start, end) != (1, -1):  # takes examples together
+                raise CannotCompile(f"{name} flattens from {start} to {end}: {ROWS}")
             continue
         if kind in (nn.Dropout, _Drop):
             if module.p >= 1:
@@ -134,10 +136,12 @@ def find_chain(model: nn.Module) -> Chain:
     last = parts[-1]
     if last.unit is not None or last.dropout is not None:
         raise CannotCompile("the last module is no linear layer: end with the layer of the outputs")
-    chain = Chain(standardise, parts, twins)
     _check_parameters(model, parts)
-    _check_constants(standardise, parts)
-    return chain
+    n = n_inputs(parts)
+    for constant in () if standardise is None else (standardise.mean, standardise.std):
+        if constant.numel() not in (1, n):
+            raise CannotCompile(f"Standardise has {constant.numel()} features, linear takes {n}")
+    return Chain(standardise, parts, twins)
 
 
 NO_STEP = "a compiled step does not run: train by autograd"
@@ -222,40 +226,50 @@ def _flattened(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
 
 
 class _Tracer(fx.Tracer):
-    """Looks into modules of the user's own alone."""
+    """Looks into modules that are no leaf."""
+
+    def __init__(self, is_leaf: Callable[[nn.Module], bool]) -> None:
+        super().__init__()
+        self.is_leaf = is_leaf
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        return type(module) in KINDS or isinstance(module, nn.Sequential)
+        return self.is_leaf(module)
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
-        check_gradients_are_on()
+        if not torch.is_grad_enabled():  # which a trace does not see
+            raise CannotCompile("its forward turns gradients off: freeze parameters instead")
         return super().create_node(*args, **kwargs)
 
 
-def check_gradients_are_on() -> None:
-    """Raise CannotCompile within ``torch.no_grad()`` of a forward, which a trace does not see."""
-    if not torch.is_grad_enabled():
-        raise CannotCompile("its forward turns gradients off: freeze parameters instead")
-
-
-def _traced(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
-    """The modules of a class of the user's own, as its forward calls them."""
+def graph_of(module: nn.Module, name: str, is_leaf: Callable[[nn.Module], bool]) -> fx.Graph:
+    """What the forward of a module of the user's own calls. Raises CannotCompile."""
     kind = type(module).__name__
     for inner_name, inner in module.named_modules(prefix=name):
         check_plain(inner_name or "the model", inner)
     try:
         with torch.enable_grad():
-            nodes = list(_Tracer().trace(module).nodes)
+            graph = _Tracer(is_leaf).trace(module)
     except Exception as error:  # whatever the user's code raises on stand-ins for tensors
         raise CannotCompile(f"torch.fx cannot trace {kind}: {error}") from error
-    inputs = [node for node in nodes if node.op == "placeholder" and node.users]
-    if len(inputs) != 1:
-        raise CannotCompile(f"{kind} takes {len(inputs)} inputs, and a compiled step takes one")
-    now = inputs[0]
+    n_inputs = sum(node.op == "placeholder" and bool(node.users) for node in graph.nodes)
+    if n_inputs != 1:
+        raise CannotCompile(f"{kind} takes {n_inputs} inputs, and a compiled step takes one")
+    return graph
+
+
+def _is_leaf(module: nn.Module) -> bool:
+    return type(module) in KINDS or isinstance(module, nn.Sequential)
+
+
+def _traced(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
+    """The modules of a class of the user's own, as its forward calls them."""
+    kind = type(module).__name__
+    nodes = list(graph_of(module, name, _is_leaf).nodes)
+    now = next(node for node in nodes if node.op == "placeholder" and node.users)
     for node in nodes:
         if node.op in ("placeholder", "output", "get_attr") or _is_of_shape(node):
             continue
-        where = f"{node.target if isinstance(node.target, str) else node.target.__name__}"
+        where = name_of(node)
         values = [one for one in node.all_input_nodes if not _is_of_shape(one)]
         if values != [now]:
             raise CannotCompile(f"{where} in {kind} does not take the value before it alone: {ONE}")
@@ -267,6 +281,12 @@ def _traced(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
             yield where, _module_of(node, kind)
     if nodes[-1].args[0] is not now:
         raise CannotCompile(f"{kind} does not return its last value alone: {ONE}")
+
+
+def name_of(node: fx.Node) -> str:
+    """Name of the module, method or function that a node calls."""
+    target = node.target
+    return target if isinstance(target, str) else getattr(target, "__name__", str(target))
 
 
 ROWS = "give 1 and -1, or train by autograd"
@@ -328,8 +348,7 @@ def _module_of(node: fx.Node, kind: str) -> Any:
     """The module that does what a function of the forward does. Raises CannotCompile."""
     make = FUNCTIONS.get(node.target)
     if make is None:
-        name = getattr(node.target, "__name__", node.target)
-        raise CannotCompile(f"{kind} calls {name}, which {NO_STEP}")
+        raise CannotCompile(f"{kind} calls {name_of(node)}, which {NO_STEP}")
     return make(*node.args, **node.kwargs)
 
 
@@ -363,12 +382,6 @@ def _check_module(name: str, module: nn.Module) -> None:
         raise CannotCompile(f"{name} is in evaluation mode: call model.train(), or use autograd")
 
 
-def _check_flatten(name: str, module: nn.Module) -> None:
-    """Raise CannotCompile for what takes examples together."""
-    if isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) != (1, -1):
-        raise CannotCompile(f"{name} flattens from {module.start_dim} to {module.end_dim}: {ROWS}")
-
-
 def _check_parameters(model: nn.Module, parts: list[Part]) -> None:
     of_parts = [id(p) for part in parts for p in parameters_of(part)]
     if len(set(of_parts)) != len(of_parts):
@@ -394,17 +407,6 @@ def check_place(name: str, parameter: Tensor) -> None:
         )
     if not launch.runs_compiled(parameter):
         raise CannotCompile(LOOPS_OFF)
-
-
-def _check_constants(standardise: layers.Standardise | None, parts: list[Part]) -> None:
-    """Raise CannotCompile unless there are as many constants as inputs."""
-    n = n_inputs(parts)
-    if standardise is not None:
-        for constant in (standardise.mean, standardise.std):
-            if constant.numel() not in (1, n):
-                raise CannotCompile(
-                    f"Standardise has {constant.numel()} features, linear takes {n}"
-                )
 
 
 # ---------------------------------------------------------------------------- of a part

@@ -55,24 +55,23 @@ def test_hinge_sum_is_its_definition(shape, hinges, coefficients, implementation
     torch.testing.assert_close(hinge_sum(x, hinges, coefficients), desired, rtol=0, atol=1e-13)
 
 
-def memory_formats(generator):
-    x = 3 * torch.randn(2, 3, 5, 7, generator=generator)
-    return {
-        "channels last": x.contiguous(memory_format=torch.channels_last),
-        "with gaps": x[:, :, ::2],
-        "repeated": x[:1].expand(4, -1, -1, -1),
-    }
+def value_and_gradients(x, hinges, coefficients):
+    leaves = x.detach().requires_grad_(), coefficients.detach().requires_grad_()
+    y = hinge_sum(leaves[0], hinges, leaves[1])
+    return [y, *torch.autograd.grad(y.square().sum(), leaves)]
 
 
-@pytest.mark.parametrize("name", ["channels last", "with gaps", "repeated"])
+FORMATS = {
+    "channels last": lambda x: x.contiguous(memory_format=torch.channels_last),
+    "with gaps": lambda x: x[:, :, ::2],
+    "repeated": lambda x: x[:1].expand(4, -1, -1, -1),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
 def test_memory_formats_give_the_same_values_and_gradients(name, hinges, coefficients, generator):
-    x = memory_formats(generator)[name]
-    grad_y = torch.randn(x.shape, generator=generator)
-    results = []
-    for input in (x, x.contiguous()):
-        leaves = input.detach().requires_grad_(), coefficients.clone().requires_grad_()
-        y = hinge_sum(leaves[0], hinges, leaves[1])
-        results.append([y, *torch.autograd.grad(y, leaves, grad_y)])
+    x = FORMATS[name](3 * torch.randn(2, 3, 5, 7, generator=generator))
+    results = [value_and_gradients(each, hinges, coefficients) for each in (x, x.contiguous())]
     torch.testing.assert_close(*results, rtol=1e-12, atol=1e-12)
 
 
@@ -87,14 +86,9 @@ def test_strides_of_hinges_and_coefficients_change_nothing(
     strided, hinges, coefficients, generator
 ):
     x = torch.randn(3, CHUNK, generator=generator)
-    hinges, coefficients = strided(hinges, coefficients)
-    results = []
-    for b, c in ((hinges, coefficients), (hinges.contiguous(), coefficients.contiguous())):
-        leaves = x.clone().requires_grad_(), c.detach().requires_grad_()
-        y = hinge_sum(leaves[0], b, leaves[1])
-        results.append([y, *torch.autograd.grad(y.sum(), leaves)])
-    for actual, desired in zip(*results, strict=True):
-        assert torch.equal(actual, desired)
+    b, c = strided(hinges, coefficients)
+    results = value_and_gradients(x, b, c), value_and_gradients(x, b.contiguous(), c.contiguous())
+    assert all(map(torch.equal, *results))
 
 
 def test_output_keeps_a_feature_major_format(hinges, coefficients):
@@ -143,14 +137,11 @@ def test_float32_sums_are_as_exact_as_one_sum_in_float64(hinges, generator):
 
 
 def test_results_do_not_depend_on_threads(hinges, coefficients, generator):
-    x = torch.randn(10, 3000, generator=generator).float().requires_grad_()
-    c = coefficients.float().requires_grad_()
-    results = []
+    x, results = torch.randn(10, 3000, generator=generator).float(), []
     for number in (1, 2):
         with launch.on_threads(number):
-            y = hinge_sum(x, hinges.float(), c)
-            results.append(torch.cat([g.flatten() for g in torch.autograd.grad(y.sum(), (x, c))]))
-    assert torch.equal(*results)
+            results.append(value_and_gradients(x, hinges.float(), coefficients.float()))
+    assert all(map(torch.equal, *results))
 
 
 @pytest.mark.slow
@@ -202,13 +193,10 @@ def test_what_does_not_fit_is_refused(change, sentence, hinges, coefficients):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_hinge_sum_on_a_gpu_agrees_with_the_cpu(hinges, coefficients, generator):
-    x = torch.randn(300, 70, generator=generator)
-    results = []
-    for device in ("cpu", "cuda"):
-        leaves = [t.detach().to(device).requires_grad_() for t in (x, coefficients)]
-        y = hinge_sum(leaves[0], hinges.to(device), leaves[1])
-        results.append([t.cpu() for t in (y, *torch.autograd.grad(y.sum(), leaves))])
-    torch.testing.assert_close(*results)
+    given = torch.randn(300, 70, generator=generator), hinges, coefficients
+    actual = value_and_gradients(*(tensor.cuda() for tensor in given))
+    desired = value_and_gradients(*given)
+    torch.testing.assert_close([tensor.cpu() for tensor in actual], desired)
 
 
 def test_autocast_computes_in_the_dtype_of_the_coefficients(generator):

@@ -24,7 +24,6 @@ from tests.test_kernels import kept, printed_splash, printed_srelu
 
 WIDTHS = (13, 20, 17, 5)
 P = 0.3
-UNITS = ("relu", "leaky_relu", "all_relu", "srelu", "splash")
 
 
 @pytest.fixture(autouse=True)
@@ -135,12 +134,14 @@ def largest_error(actual, desired):
     return max(errors)
 
 
-@pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize(
-    ("n", "links", "is_plain"),
-    [
-        *[(1, 1.0, False), (16, "none", True), (17, 0.1, False), (64, "one", True)],
-        *[(65, 1.0, True), (130, 0.1, False), (600, 0.01, False)],
+    ("unit", "n", "links", "is_plain"),
+    [  # every unit with one example, some tiles, and few links or many
+        *[("relu", 1, 1.0, False), ("relu", 130, 0.1, False), ("relu", 16, "none", True)],
+        *[("leaky_relu", 17, 0.1, False), ("leaky_relu", 600, 0.01, True)],
+        *[("all_relu", 1, 0.1, True), ("all_relu", 65, 1.0, False)],
+        *[("srelu", 1, 1.0, True), ("srelu", 64, "one", False), ("srelu", 600, 0.1, False)],
+        *[("splash", 16, "none", False), ("splash", 65, 1.0, True), ("splash", 130, 0.1, True)],
     ],
 )
 def test_gradients_are_those_of_dense_float64(unit, n, links, is_plain):
@@ -202,10 +203,13 @@ def input_gradients(n, links=0.3, unit="srelu", **options):
     return step.gradient_at(x, y), torch.autograd.grad(loss, x_double)[0]
 
 
-@pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize(
-    ("n", "links", "is_standardised"),
-    [(1, 1.0, True), (17, 0.3, False), (64, "none", True), (130, "one", False)],
+    ("unit", "n", "links", "is_standardised"),
+    [
+        *[("relu", 1, 1.0, True), ("leaky_relu", 17, 0.3, False), ("all_relu", 64, "none", True)],
+        *[("srelu", 130, "one", False), ("srelu", 17, 0.3, True)],
+        *[("splash", 130, 0.3, True), ("splash", 1, 1.0, False)],
+    ],
 )
 def test_gradient_at_inputs_is_that_of_dense_float64_without_dropout(
     unit, n, links, is_standardised
@@ -314,18 +318,6 @@ def descend_by_autograd(model, optimiser, x, y):
     return loss.item()
 
 
-def nothing(model, optimiser):
-    pass
-
-
-def evaluate(model, optimiser):
-    model.eval()
-
-
-def evaluate_dropout_alone(model, optimiser):
-    model[3].eval()
-
-
 def evolve(model, optimiser):
     generator = seeded(5)
     for module in model:
@@ -372,33 +364,13 @@ def load_momentum(model, optimiser):
     optimiser.load_state_dict(state)
 
 
-def lower_the_rate(model, optimiser):
-    optimiser.param_groups[0]["lr"] *= 0.1
-
-
-def decay_more(model, optimiser):
-    optimiser.param_groups[0].update(weight_decay=0.1, momentum=0.5, nesterov=True)
-
-
 def drop_more(model, optimiser):
     model[3].p, model[6].p = 0.6, 0.0
-
-
-def standardise_otherwise(model, optimiser):
-    model[0].mean += 0.3
 
 
 def change_slope(model, optimiser):
     model[2] = nn.LeakyReLU(0.1)
     model[5].negative_slope = 0.7
-
-
-def replace_unit(model, optimiser):
-    model[5] = nn.ReLU()
-
-
-def move_hinges(model, optimiser):
-    model[2].hinges.mul_(0.9)
 
 
 def replace_hinges(model, optimiser):
@@ -410,35 +382,36 @@ def drop_at_last(model, optimiser):
     model[3].p = P
 
 
-def drop_more_of_one(model, optimiser):
-    model[3].p = 0.6
-
-
-CHANGES = [
-    nothing,
-    drop_more_of_one,
-    drop_at_last,
-    evaluate,
-    evaluate_dropout_alone,
-    evolve,
-    forget,
-    remove_links,
-    shrink,
-    move,
-]
-CHANGES += [load_momentum, lower_the_rate, decay_more, drop_more, standardise_otherwise]
-CHANGES += [change_slope, replace_unit, move_hinges, replace_hinges]
+SETTINGS = {"lr": 0.002, "weight_decay": 0.1, "momentum": 0.5, "nesterov": True}
+CHANGES = {
+    "nothing": lambda model, optimiser: None,
+    "evaluation": lambda model, optimiser: model.eval(),
+    "evaluation of one dropout": lambda model, optimiser: model[3].eval(),
+    "settings": lambda model, optimiser: optimiser.param_groups[0].update(SETTINGS),
+    "standardisation": lambda model, optimiser: model[0].mean.add_(0.3),
+    "moved hinges": lambda model, optimiser: model[2].hinges.mul_(0.9),
+    "other hinges": replace_hinges,
+    "slopes": change_slope,
+    "dropout that begins": drop_at_last,
+    "dropout": drop_more,
+    "links": evolve,
+    "links and no state": forget,
+    "fewer links": remove_links,
+    "weights": shrink,
+    "weights elsewhere in memory": move,
+    "momentum": load_momentum,
+}
+OTHER_UNITS = {"moved hinges": "splash", "other hinges": "splash", "slopes": "all_relu"}
 named = partial(pytest.mark.parametrize, ids=lambda change: getattr(change, "__name__", None))
 
 
-@named("change", CHANGES)
-def test_steps_are_those_of_autograd_whatever_happens_between_them(change):
+@pytest.mark.parametrize("name", CHANGES)
+def test_steps_are_those_of_autograd_whatever_happens_between_them(name):
     """Rounding grows over 20 steps to some 1e-6, unless a value comes so near to a threshold of its
     unit that it lies on the other side: none does with these seeds.
     """
-    unit = "all_relu" if change in (change_slope, replace_unit) else "srelu"
-    unit = "splash" if change in (move_hinges, replace_hinges) else unit
-    p = 0.0 if change is drop_at_last else P
+    change, unit = CHANGES[name], OTHER_UNITS.get(name, "srelu")
+    p = 0.0 if name == "dropout that begins" else P
     (model, optimiser), (twin, desired) = (with_sgd(network(unit, p=p)) for _ in range(2))
     step, (x, y) = CompiledStep(model, optimiser), examples(17)
     for i in range(20):
@@ -566,102 +539,60 @@ def plain(**options):
     return model, sgd(model)
 
 
+def narrow_standardise(model):
+    model[0] = layers.Standardise(torch.zeros(5), torch.ones(5))
+    return model
+
+
 class Residual(models.MLP):
     def forward(self, x):
         return 2 * super().forward(x)
 
 
-def own_forward(model):
-    return Residual(*model)
+def with_module(place, module):
+    def change(model):
+        model[place] = module
+
+    return change
 
 
-def sequence_of_another_kind(model):
-    module = nn.Module()
-    module.net = model
-    return module
+def extended(module):
+    return lambda model: model.append(module)
 
 
-def hooked(model):
-    model.register_forward_hook(print)
-
-
-def hooked_layer(model):
-    model[4].register_full_backward_hook(print)
-
-
-def hooked_weights(model):
-    model[4].values.register_hook(print)
-
-
-def clipped_weights(model):
-    model[4].values.register_post_accumulate_grad_hook(print)
-
-
-def frozen(model):
-    model[4].bias.requires_grad_(False)
-
-
-def of_float64(model):
-    model.double()
-
-
-def with_another_parameter(model):
+def of_more(model):
     model.scale = nn.Parameter(torch.ones(1))
 
 
-def with_softplus(model):
-    model[2] = nn.Softplus()
-
-
-def ends_with_dropout(model):
-    model.append(layers.Dropout(0.1))
-
-
-def narrow(model):
-    model[4] = layers.SparseLinear(19, 17, density=0.5)
-
-
-def narrow_unit(model):
-    model[5] = activations.SReLU(1)
-
-
-def bounded(model):
-    model[2] = activations.Splash(bounded=True)
-
-
-def narrow_standardise(model):
-    model[0] = layers.Standardise(torch.zeros(5), torch.ones(5))
-
-
 LATER = [
-    (hooked, "the model has hooks: remove them"),
-    (hooked_layer, "4 has hooks: remove them"),
-    (hooked_weights, "4.values has hooks"),
-    (clipped_weights, "4.values has hooks"),
-    (frozen, "4.bias is frozen"),
-    (with_another_parameter, "scale is of no layer"),
-    (with_softplus, "2 is Softplus, which a compiled step does not run"),
-    (ends_with_dropout, "the last module is no linear layer"),
-    (narrow, "20 values meet a layer of 19 inputs"),
-    (narrow_unit, "17 values meet a SReLU of 1 neurons"),
-    (bounded, "2 is a bounded Splash"),
+    (lambda m: m.register_forward_hook(print), "the model has hooks: remove them"),
+    (lambda m: m[4].register_full_backward_hook(print), "4 has hooks: remove them"),
+    (lambda m: m[4].values.register_hook(print), "4.values has hooks"),
+    (lambda m: m[4].values.register_post_accumulate_grad_hook(print), "4.values has hooks"),
+    (lambda m: m[4].bias.requires_grad_(False), "4.bias is frozen"),
+    (of_more, "scale is of no layer"),
+    (with_module(2, nn.Softplus()), "2 is Softplus, which a compiled step does not run"),
+    (extended(layers.Dropout(0.1)), "the last module is no linear layer"),
+    (
+        with_module(4, layers.SparseLinear(19, 17, density=0.5)),
+        "20 values meet a layer of 19 inputs",
+    ),
+    (with_module(5, activations.SReLU(1)), "17 values meet a SReLU of 1 neurons"),
+    (with_module(2, activations.Splash(bounded=True)), "2 is a bounded Splash"),
 ]
 MODELS = [
-    (own_forward, "torch.fx cannot trace Residual"),
-    (sequence_of_another_kind, "the model is Module, which a compiled step does not run"),
-    (of_float64, "1.values is torch.float64 on cpu: a compiled step takes float32"),
+    (lambda model: Residual(*model), "torch.fx cannot trace Residual"),
+    (nn.ModuleList, "the model is ModuleList, which a compiled step does not run"),
+    (lambda model: model.double(), "1.values is torch.float64 on cpu: a compiled step takes"),
     (narrow_standardise, "Standardise has 5 features, linear takes 13"),
-    (lambda model: model[:3], "the last module is no linear layer"),
     (lambda model: model[:2].append(nn.BatchNorm1d(19)), "20 values meet a BatchNorm1d of 19"),
     (lambda model: nn.Sequential(nn.Linear(3, 2)), "the model has no SparseLinear"),
-    (lambda model: model.append(layers.Dropout()), "the last module is no linear layer"),
 ]
 
 
 @named(("change", "sentence"), MODELS)
 def test_models_that_it_cannot_run_are_refused_by_name(change, sentence):
-    model = network()
-    model = change(model) or model
+    model = change(network())
     with pytest.raises(CannotCompile, match=sentence):
         CompiledStep(model, sgd(model))
 
@@ -685,40 +616,23 @@ def test_activation_that_two_layers_share_runs():
     assert CompiledStep(model, sgd(model))(x, y) == pytest.approx(loss, rel=1e-6)
 
 
-def adagrad(model):
-    return torch.optim.Adagrad(model.parameters())
-
-
-def amsgrad(model):
-    return torch.optim.Adam(model.parameters(), amsgrad=True)
-
-
-def of_others(model):
-    return torch.optim.SGD([model[1].values])
-
-
-def of_more(model):
-    return torch.optim.SGD([*model.parameters(), nn.Parameter(torch.ones(1))])
-
-
-def with_option(model, **option):
-    return torch.optim.SGD(model.parameters(), momentum=0.9, **option)
-
-
 def with_hook(model):
     optimiser = sgd(model)
     optimiser.register_step_pre_hook(print)
     return optimiser
 
 
+def sgd_with(**option):
+    return lambda model: torch.optim.SGD(model.parameters(), momentum=0.9, **option)
+
+
 OPTIMISERS = [
-    (adagrad, "Adagrad is no SGD, Adam or AdamW of torch"),
-    (amsgrad, "Adam with amsgrad = True"),
-    (of_others, "has not just the parameters of the model"),
-    (of_more, "has not just the parameters of the model"),
-    (partial(with_option, maximize=True), "SGD with maximize = True"),
-    (partial(with_option, dampening=0.1), "SGD with dampening = 0.1"),
-    (partial(with_option, differentiable=True), "SGD with differentiable = True"),
+    (lambda m: torch.optim.Adagrad(m.parameters()), "Adagrad is no SGD, Adam or AdamW of torch"),
+    (lambda m: torch.optim.Adam(m.parameters(), amsgrad=True), "Adam with amsgrad = True"),
+    (lambda m: torch.optim.SGD([m[1].values]), "has not just the parameters of the model"),
+    (sgd_with(maximize=True), "SGD with maximize = True"),
+    (sgd_with(dampening=0.1), "SGD with dampening = 0.1"),
+    (sgd_with(differentiable=True), "SGD with differentiable = True"),
     (with_hook, "the optimiser has hooks"),
 ]
 
@@ -773,16 +687,8 @@ def replace_hinges_by_two(model, optimiser):
     model[2].hinges = torch.tensor([0.0, 1.0])
 
 
-def to_float64(model, optimiser):
-    model.double()
-
-
 def new_values(model, optimiser):
     model[1].values = nn.Parameter(model[1].values.detach().clone())
-
-
-def five_values(model, optimiser):
-    model[1].replace_values_(torch.zeros(5))
 
 
 def option(name):
@@ -791,10 +697,6 @@ def option(name):
 
 def another_group(model, optimiser):
     optimiser.add_param_group({"params": [nn.Parameter(torch.ones(1))]})
-
-
-def hook(model, optimiser):
-    optimiser.register_step_post_hook(print)
 
 
 def momentum(tensor):
@@ -808,13 +710,16 @@ def momentum(tensor):
     ("change", "sentence", "error"),
     [
         (replace_hinges_by_two, "give .m,. and .2, m.", ValueError),
-        (to_float64, "the memory of a Tensor: give plain tensors .it is torch.float64", TypeError),
+        (lambda m, _: m.double(), "give plain tensors .it is torch.float64", TypeError),
         (new_values, "has not just the parameters of the model", CannotCompile),
-        (five_values, "the values of a parameter have shape", ValueError),
+        (lambda m, _: m[1].replace_values_(torch.zeros(5)), "the values of a parame", ValueError),
         (option("maximize"), "SGD with maximize = True", CannotCompile),
-        (option("dampening"), "SGD with dampening = True", CannotCompile),
         (another_group, "has not just the parameters of the model", CannotCompile),
-        (hook, "the optimiser has hooks", CannotCompile),
+        (
+            lambda _, optimiser: optimiser.register_step_post_hook(print),
+            "the optimiser has hooks",
+            CannotCompile,
+        ),
         (momentum(torch.zeros(3)), "the momentum of a parameter", ValueError),
         (momentum(torch.zeros(156).double()), "the memory of a Tensor", TypeError),
         (momentum(torch.zeros(156)[::2]), "the momentum of a parameter", ValueError),
@@ -843,7 +748,6 @@ def test_step_goes_on_when_the_hook_is_gone():
 
 BATCHES = [
     ({"x": torch.ones(16, 12)}, r"x has shape \(16, 12\): give \(N, 13\)"),
-    ({"x": torch.ones(13)}, r"x has shape \(13,\)"),
     ({"x": torch.ones(0, 13), "y": torch.ones(0).long()}, r"x has shape \(0, 13\)"),
     (
         {"x": torch.ones(16, 13).double()},
@@ -852,16 +756,13 @@ BATCHES = [
     ({"x": torch.ones(13, 16).t()}, "x is torch.float32 on cpu: give contiguous"),
     ({"y": torch.ones(16)}, "y is torch.float32 on cpu: give contiguous torch.int64"),
     ({"y": torch.ones(32).long()[::2]}, "y is torch.int64 on cpu: give contiguous"),
-    ({"y": torch.ones(15).long()}, r"y has shape \(15,\): give \(16,\)"),
     ({"y": torch.ones(16, 1).long()}, r"y has shape \(16, 1\): give \(16,\)"),
     ({"y": torch.arange(16)}, "y holds class 5: the model has 5"),
-    ({"y": -torch.arange(16)}, "y holds class -1: the model has 5"),
     ({"y": torch.arange(16), "index": torch.tensor([0, 9])}, "y holds class 9: the model has 5"),
     ({"index": torch.tensor([3, 16])}, "index holds 16: there are 16 examples"),
     ({"index": torch.tensor([3, -1])}, "index holds -1: there are 16 examples"),
     ({"index": torch.ones(0).long()}, r"index has shape \(0,\): give \(B,\)"),
     ({"index": torch.ones(2, 2).long()}, r"index has shape \(2, 2\): give \(B,\)"),
-    ({"index": torch.ones(16).bool()}, "index is torch.bool on cpu: give torch.int64"),
     ({"index": torch.ones(2).int()}, "index is torch.int32 on cpu: give torch.int64"),
 ]
 
