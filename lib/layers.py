@@ -530,6 +530,16 @@ class SparseConv2d(SparseLinear):
         layer = cls(*sizes, dense.dilation, dense.groups, bias=False, **place, **links)
         return layer.train(dense.training)
 
+    @classmethod
+    def from_dense(cls, dense: nn.Conv2d, *, support: Support) -> "SparseConv2d":
+        """A sparse convolution with the weights of a dense one at these links, and its bias; raises
+        ValueError as :meth:`like`.
+        """
+        layer = cls.like(dense, support=support)
+        layer.replace_values_(dense.weight.detach().flatten()[layer.support.keys])
+        layer.bias = dense.bias
+        return layer
+
     def to_dense(self) -> Tensor:
         """(out_channels, in_channels, height, width) float, the kernels with their zeros."""
         return super().to_dense().view(self.out_channels, self.in_channels, *self.kernel_size)

@@ -95,6 +95,15 @@ def test_copy_computes_the_same():
     assert copy.deepcopy(layer)(x).equal(layer(x))
 
 
+def test_from_dense_keeps_weights_at_the_links():
+    dense = nn.Conv2d(3, 4, 3, 2, 1)
+    support = random_support(27, 4, 0.5, generator=seeded())
+    sparse = SparseConv2d.from_dense(dense, support=support)
+    is_kept = sparse.to_dense() != 0
+    assert sparse.to_dense().equal(dense.weight.detach() * is_kept) and is_kept.sum() == 54
+    assert sparse.bias is dense.bias and sparse.stride == (2, 2)
+
+
 def test_repr_says_the_density():
     text = repr(SparseConv2d(4, 5, 3, density=0.1))  # 18 of 180
     assert "4, 5, kernel_size=(3, 3)" in text and "links=18, density=10.00%" in text

@@ -128,16 +128,10 @@ def assert_same_gradients(model, x, y, loss=F.cross_entropy, of_numbers=None):
         torch.testing.assert_close(actual[name].double(), grad, rtol=0, atol=1e-5 * float(largest))
 
 
-# a batch of at most 16, or of one, has loops of its own, which take half a minute to compile
-SMALL = [
-    pytest.param("batch norm", 3, marks=pytest.mark.slow),
-    pytest.param("binary", 1, marks=pytest.mark.slow),
-]
+SMALL = [("layer norm", 3), ("batch norm", 3)]  # which runs in other tiles
 
 
-@pytest.mark.parametrize(
-    ("name", "n"), [*zip(CHAINS, cycle([17, 130]), strict=False), ("layer norm", 3), SMALL[0]]
-)
+@pytest.mark.parametrize(("name", "n"), [*zip(CHAINS, cycle([17, 130]), strict=False), *SMALL])
 def test_gradients_are_those_of_torch_in_float64(name, n):
     assert_same_gradients(CHAINS[name](), *examples(n))
 
@@ -181,7 +175,8 @@ LOSSES = {
 
 
 @pytest.mark.parametrize(
-    ("name", "n"), [*zip(LOSSES, (1, 17, 130, 17, 130, 17), strict=True), ("both", 1), SMALL[1]]
+    ("name", "n"),
+    [*zip(LOSSES, (1, 17, 130, 17, 130, 17), strict=True), ("both", 1), ("binary", 1)],
 )
 def test_losses_are_those_of_torch_in_float64(name, n):
     model, (x, y), loss = chain(lambda n: nn.ReLU()), examples(n), LOSSES[name]

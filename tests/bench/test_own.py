@@ -9,7 +9,7 @@ WIDTHS = (20, 16, 16, 4)
 
 @pytest.mark.parametrize("name", [name for name in own.MODELS if "dropout" not in name])
 def test_compiled_model_has_the_losses_of_the_one_by_autograd(name):
-    steps = [own.OwnStep(name, way, WIDTHS, 0.3, 20) for way in ("fused", "modular")]
+    steps = [own.OwnStep(name, way, WIDTHS, 0.3, 8) for way in ("fused", "modular")]
     steps[1].net.load_state_dict(steps[0].net.state_dict())
     for _ in range(3):
         losses = [step() for step in steps]
