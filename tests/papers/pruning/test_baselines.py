@@ -72,12 +72,6 @@ def test_penalty_at_which_the_first_feature_comes_in_is_the_largest_gradient(kno
     assert set(left) <= set(order[: len(left) + 1]) and int(norms.argmax()) in left
 
 
-def test_shrunk_rows_are_shorter_by_the_threshold_or_gone():
-    weight = torch.tensor([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])
-    actual = baselines._shrunk(weight, 1.0)
-    torch.testing.assert_close(actual, torch.tensor([[2.4, 3.2], [0.0, 0.0], [0.0, 0.0]]))
-
-
 def test_set_head_has_as_many_links_as_asked_and_learns(known):
     head = baselines.set_head(known, 0.25, SETTINGS, seed=0)
     assert head.mask.sum() == round(0.25 * N_FEATURES * SETTINGS.n_hidden)
