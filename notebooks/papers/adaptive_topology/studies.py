@@ -18,12 +18,7 @@ from lib.runs.record import Record
 from papers.adaptive_topology.link_removal import SPARSE_DENSITY
 from papers.shared import trained
 from papers.shared.study import Study, Table, images
-from papers.shared.under_attack import (
-    APGD_STEPS,
-    is_right,
-    right_under_ensemble,
-    right_under_pgd,
-)
+from papers.shared.under_attack import APGD_STEPS, is_right, right_under_ensemble, right_under_pgd
 
 ENSEMBLE_IMAGES = 500  # the first ones
 AREA_UNITS = 10**4  # of the stored area of an image

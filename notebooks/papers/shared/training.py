@@ -173,11 +173,7 @@ def _made(run: Training, workspace: Workspace, stop_after: int | None = None) ->
     arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
     if watch is not None:
         arrays |= run.watched([at_start, *history.metrics], model)
-    facts |= {
-        "final": history.final,
-        "seconds": round(history.seconds, 1),
-        CLOCK: history.clock,
-    }
+    facts |= {"final": history.final, "seconds": round(history.seconds, 1), CLOCK: history.clock}
     metrics = pd.DataFrame(history.metrics).drop(columns=list(at_start))
     return Contents(metrics, arrays, facts)
 
