@@ -21,10 +21,9 @@ def whole(tmp_path_factory):
     return store
 
 
-@pytest.mark.parametrize("steps", [0, 1, 3])
 @pytest.mark.ci
-def test_killed_search_goes_on_to_the_same_front(steps, whole, store):
-    processes.kill_after(store, SMALL, steps)
+def test_killed_search_goes_on_to_the_same_front(whole, store):
+    processes.kill_after(store, SMALL, 1)
     resumed, desired = store.run(SMALL), whole.stored(SMALL)
     np.testing.assert_array_equal(resumed.arrays[training.MASKS], desired.arrays[training.MASKS])
     np.testing.assert_array_equal(resumed.metrics.to_numpy(), desired.metrics.to_numpy())
@@ -114,9 +113,7 @@ REGIONS = RegionStudy("mask_regions", parent=SMALL)
         (SMALL, {"train_images": 0}, "train_images = 0 is out of range"),
         (SMALL, {"division": -1}, "division = -1 is out of range"),
         (SMALL, {"noise_std": -1.0}, "noise_std = -1.0 is out of range"),
-        (SMALL, {"weight_decay": -1.0}, "weight_decay = -1.0 is out of range"),
         (SMALL, {"learning_rate": float("inf")}, "learning_rate = inf is out of range"),
-        (SMALL, {"epochs": 0}, "epochs = 0 is out of range"),
         (SMALL, {"population": 1}, "population = 1 is out of range"),
         (SMALL, {"evaluations": 5}, "5 evaluations do not fill a population of 6: give more"),
         (STUDY, {"compared": 0}, "set_heads = 3 of 0 densities compared: give no more"),
