@@ -150,7 +150,6 @@ def test_half_the_steps_of_many_offspring_use_as_many_evaluations():
     ("fields", "seed", "length", "sentence"),
     [
         ({"method": "random_search"}, 0, LENGTH, "method = nsga2, not random_search"),
-        ({"evaluations": 300}, 0, LENGTH, "evaluations = 200, not 300"),
         ({}, 5, LENGTH, "seed = 0, not 5"),
         ({}, 0, LENGTH + 1, f"length = {LENGTH}, not {LENGTH + 1}"),
     ],
