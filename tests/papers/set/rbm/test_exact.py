@@ -8,7 +8,6 @@ from numpy.testing import assert_allclose
 
 from lib.support import make_support
 from papers.set.rbm import ais, exact
-from papers.set.rbm.model import RBM
 from tests.oracles import seeded
 from tests.papers.set.rbm.machines import bars_and_stripes, brute_force, machine, moments
 
@@ -19,19 +18,6 @@ def test_log_z_is_the_sum_over_every_state(widths, links):
     rbm = machine(*widths, **links)
     _, log_p = brute_force(rbm)
     assert_allclose(exact.log_z(rbm), log_p.logsumexp(0), rtol=1e-13)
-
-
-def test_log_z_of_no_weights_is_that_of_independent_units():
-    rbm = machine(300, 200, density=0.1)
-    rbm.weights.data.zero_()
-    rbm = RBM(300, 200, support=one_link(300, 200), generator=seeded(0))
-    rbm.weights.data.zero_()
-    assert_allclose(exact.log_z(rbm), 500 * math.log(2), rtol=1e-14)
-
-
-def one_link(n_in, n_out):
-    zero = torch.zeros(1, dtype=torch.long)
-    return make_support(zero, zero, n_in, n_out)
 
 
 def test_star_is_summed_by_hand():
