@@ -94,6 +94,22 @@ def test_all_but_the_setting_is_that_of_the_reported_networks():
             assert getattr(run, name) == getattr(other, name)
 
 
+GRID = list(product((0.0, 5e-5, 2e-4, 5e-4), (0.0, 0.1, 0.3)))
+
+
+@pytest.mark.parametrize(
+    ("best", "more"),
+    [
+        ((5e-5, 0.1), []),  # inside
+        ((0.0, 0.0), []),  # nothing is below
+        ((5e-4, 0.1), [(1e-3, 0.0), (1e-3, 0.1), (1e-3, 0.3)]),
+        ((5e-5, 0.3), [(0.0, 0.5), (5e-5, 0.5), (2e-4, 0.5), (5e-4, 0.5)]),
+    ],
+)
+def test_an_edge_that_wins_is_extended(best, more):
+    assert extension(GRID, best) == more
+
+
 def test_chosen_networks_train_on_all_images_with_five_seeds(monkeypatch):
     monkeypatch.setitem(BEST, ("fixed", "mnist"), (0.0, 0.1))
     runs = [run for run in experiments.settings_chosen("paper") if run.method == "fixed"]
