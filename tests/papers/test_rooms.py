@@ -15,6 +15,7 @@ from lib.report.intervals import Measurement
 from lib.report.labels import Labels, look
 from lib.report.tables import written_readings
 from lib.report.verdicts import WORDS, Claim
+from lib.runs.config import from_fields
 from lib.runs.experiment import PROFILES
 from lib.runs.records import Store
 from papers import CLAIMS, EXPERIMENTS, PUBLISHED, ROOMS, gather
@@ -145,6 +146,13 @@ def test_configurations_are_valid_and_distinct():
         for run in runs:
             run.check()
             assert run.experiment == name
+
+
+def test_every_run_is_read_back_from_its_file():
+    for name in EXPERIMENTS:
+        for run in EXPERIMENTS[name].runs("smoke"):
+            again = from_fields(run.fields_to_write())
+            assert again == run and type(again) is type(run) and again.name == run.name, name
 
 
 def test_parents_are_of_the_experiments_that_are_named():
@@ -288,7 +296,7 @@ def test_readings_are_those_of_the_claims_asked_for_and_each_is_shown():
 
 def test_quick_runs_need_no_data_that_cannot_be_had(only_digits):
     for name in EXPERIMENTS:
-        for run in EXPERIMENTS[name].configs("quick"):  # `runs` may know those of other data
+        for run in EXPERIMENTS[name].configs("quick"):  # not those that were kept before
             needed = run.resolved()
             while needed is not None:
                 assert needed.dataset == "digits", name

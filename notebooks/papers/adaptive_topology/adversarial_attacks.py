@@ -275,13 +275,7 @@ def _transfers(
 ) -> list[tuple]:
     x, y = images(study, 5 * study.images)
     x_adv = attacks.pgd(
-        model,
-        x,
-        y,
-        radius=radius,
-        steps=study.steps,
-        early_stop=False,
-        generator=study.generator(),
+        model, x, y, radius=radius, steps=study.steps, early_stop=False, generator=study.generator()
     )
     right = is_right(model, x, y)
     rows = []

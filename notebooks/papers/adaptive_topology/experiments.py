@@ -6,19 +6,8 @@ from functools import partial
 from itertools import product
 from typing import Any
 
-from lib.runs.experiment import (
-    PROFILES,
-    Contents,
-    Experiment,
-    Workspace,
-    keep_nothing,
-)
-from papers.adaptive_topology import (
-    adversarial_attacks,
-    link_removal,
-    studies,
-    weight_shuffling,
-)
+from lib.runs.experiment import PROFILES, Contents, Experiment, Workspace, keep_nothing
+from papers.adaptive_topology import adversarial_attacks, link_removal, studies, weight_shuffling
 from papers.shared import inputs, study, trained, tuning
 from papers.shared.methods import NARROW, PARENTS, WIDE, Fields, profiled, tabled
 from papers.shared.robust_training import RobustTraining

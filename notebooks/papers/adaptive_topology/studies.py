@@ -4,6 +4,7 @@ need: links removed, weights shuffled, attacks, margins. Further studies have fi
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -18,17 +19,12 @@ from lib.runs.record import Record
 from papers.adaptive_topology.link_removal import SPARSE_DENSITY
 from papers.shared import trained
 from papers.shared.study import Study, Table, images
-from papers.shared.under_attack import (
-    APGD_STEPS,
-    is_right,
-    right_under_ensemble,
-    right_under_pgd,
-)
+from papers.shared.under_attack import APGD_STEPS, is_right, right_under_ensemble, right_under_pgd
 
 ENSEMBLE_IMAGES = 500  # the first ones
 AREA_UNITS = 10**4  # of the stored area of an image
 
-Change = Callable[[nn.Module, float, torch.Generator], nn.Module]
+Change = Callable[..., nn.Module]  # (network, strength, *, generator) -> the changed network
 
 
 def robustness_summary(study: Study, parent: Record) -> Table:
@@ -53,7 +49,7 @@ def robustness_summary(study: Study, parent: Record) -> Table:
         curves = np.zeros((study.points, len(y)))
         for i, fraction in enumerate(fractions.tolist()):
             for draw in range(study.draws):
-                fewer = changed(model, fraction, study.generator(draw))
+                fewer = changed(model, fraction, generator=study.generator(draw))
                 correct = is_right(fewer, x, y).numpy()
                 rows.append((measure, fraction, draw, correct.mean()))
                 curves[i] += correct / study.draws
@@ -80,32 +76,20 @@ def changes_of(model: nn.Module, method: str) -> dict[str, Change]:
     with the weights left scaled up, and shuffles of all weights and within signs; of the dense
     network also removal down to the numbers of links that a sparse one has left.
     """
-
-    def removed(model: nn.Module, fraction: float, generator: torch.Generator) -> nn.Module:
-        return perturb.remove_links(model, fraction, generator=generator)
-
-    def rescaled(model: nn.Module, fraction: float, generator: torch.Generator) -> nn.Module:
-        return perturb.remove_links(model, fraction, rescale=True, generator=generator)
-
-    def shuffled(model: nn.Module, fraction: float, generator: torch.Generator) -> nn.Module:
-        return perturb.shuffle_weights(model, fraction, generator=generator)
-
-    def within_sign(model: nn.Module, fraction: float, generator: torch.Generator) -> nn.Module:
-        return perturb.shuffle_weights(model, fraction, within="sign", generator=generator)
-
-    def down_to_sparse(model: nn.Module, fraction: float, generator: torch.Generator) -> nn.Module:
-        left = SPARSE_DENSITY * (1 - fraction)
-        return perturb.remove_links(model, 1 - left, generator=generator)
-
-    changes = {
-        "removal": removed,
-        "removal, rescaled": rescaled,
-        "shuffle": shuffled,
-        "shuffle within sign": within_sign,
+    changes: dict[str, Change] = {
+        "removal": perturb.remove_links,
+        "removal, rescaled": partial(perturb.remove_links, rescale=True),
+        "shuffle": perturb.shuffle_weights,
+        "shuffle within sign": partial(perturb.shuffle_weights, within="sign"),
     }
     if method == "dense" and not models.sparse_layers(model):
-        changes["removal, equal number left"] = down_to_sparse
+        changes["removal, equal number left"] = _down_to_sparse
     return changes
+
+
+def _down_to_sparse(model: nn.Module, fraction: float, *, generator: torch.Generator) -> nn.Module:
+    left = SPARSE_DENSITY * (1 - fraction)
+    return perturb.remove_links(model, 1 - left, generator=generator)
 
 
 # ------------------------------------------------------------------------------ margins and weights

@@ -247,11 +247,7 @@ CHOSEN: dict[str, Fields] = {  # by method, of whose settings all were tried
 AMOUNTS: dict[str, Fields] = {  # of certificates
     "smoke": {"images": 100, "steps": 5, "radii": (0.0, 0.1, 0.3)},
     "quick": {"images": 500, "steps": 10, "radii": (0.0, 0.05, 0.1, 0.2)},
-    "paper": {
-        "images": 10_000,
-        "restarts": 3,
-        "radii": (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3),
-    },
+    "paper": {"images": 10_000, "restarts": 3, "radii": (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)},
 }
 DENSE_IMAGES = 2000  # of the profile "paper": an attack takes a hundred times as long
 

@@ -197,12 +197,7 @@ def on_support(support: Support, values: Tensor, generator: torch.Generator) -> 
 
 
 def perceptron(
-    n_in: int,
-    n_units: int,
-    n_classes: int,
-    *,
-    batch_norm: bool = False,
-    generator: torch.Generator,
+    n_in: int, n_units: int, n_classes: int, *, batch_norm: bool = False, generator: torch.Generator
 ) -> HiddenLayer:
     r"""The network that back-propagation trains: xW without bias, ReLU, a read-out.
 

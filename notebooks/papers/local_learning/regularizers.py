@@ -81,10 +81,7 @@ def activation_jacobian(
 
 
 def logits_jacobian(
-    weight: Tensor,
-    readout: Tensor,
-    activation: Callable[[Tensor], Tensor],
-    x: Tensor,
+    weight: Tensor, readout: Tensor, activation: Callable[[Tensor], Tensor], x: Tensor
 ) -> Tensor:
     r"""(B,) float, :math:`\|J_b\|_F^2` of the logits of one hidden layer, without a backward pass
     for each of them.

@@ -127,12 +127,7 @@ def resampled(hidden: Tensor, draws: int, *, generator: torch.Generator) -> np.n
 # -------------------------------------------------------------------------------------- the fits
 
 
-def fit(
-    eigenvalues: np.ndarray,
-    ranks: tuple[int, int] = RANGE,
-    *,
-    weighted: bool = False,
-) -> Fit:
+def fit(eigenvalues: np.ndarray, ranks: tuple[int, int] = RANGE, *, weighted: bool = False) -> Fit:
     r"""The power law through a range of a spectrum, by least squares on logarithms.
 
     .. math:: \ln \lambda_n = c - \alpha \ln n, \qquad n_{first} \le n \le n_{last}
@@ -237,10 +232,7 @@ def _weights(n: np.ndarray, weighted: bool) -> np.ndarray:
 
 
 def compare_laws(
-    eigenvalues: np.ndarray,
-    ranks: tuple[int, int] = RANGE,
-    *,
-    weighted: bool = False,
+    eigenvalues: np.ndarray, ranks: tuple[int, int] = RANGE, *, weighted: bool = False
 ) -> pd.DataFrame:
     r"""How well a power law, an exponential and a power law with a cut-off describe a spectrum.
 

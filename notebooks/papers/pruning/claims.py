@@ -64,10 +64,7 @@ def smallest_relation(records: Records) -> Measurement | None:
     return _worst(intervals(of_pairs, ["dataset", "pair"]))
 
 
-HIDDEN_INSTEAD = {
-    "moved": "the same regions elsewhere",
-    "others": "what ten other features see",
-}
+HIDDEN_INSTEAD = {"moved": "the same regions elsewhere", "others": "what ten other features see"}
 
 
 def hidden_gaps(records: Records) -> pd.DataFrame:

@@ -16,12 +16,7 @@ from lib.runs.experiment import Contents, Workspace
 from lib.runs.record import Record
 from papers.pruning import fronts, heads, search, tasks
 from papers.pruning.heads import Head, HeadSettings
-from papers.pruning.ood_detection import (
-    auroc,
-    auroc_released,
-    largest_softmax,
-    noise_accuracy,
-)
+from papers.pruning.ood_detection import auroc, auroc_released, largest_softmax, noise_accuracy
 from papers.pruning.tasks import Task
 from papers.shared import backbone
 

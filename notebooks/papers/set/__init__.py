@@ -12,11 +12,6 @@ from papers.shared.labels import LABELS
 from papers.shared.tuning import TUNING
 
 PAPER = "SET"
-EXPERIMENTS = (
-    *experiments.EXPERIMENTS,
-    TUNING,
-    *cnn.EXPERIMENTS,
-    *RBM_EXPERIMENTS,
-)
+EXPERIMENTS = (*experiments.EXPERIMENTS, TUNING, *cnn.EXPERIMENTS, *RBM_EXPERIMENTS)
 
 __all__ = ["CLAIMS", "EXPERIMENTS", "LABELS", "PAPER"]

@@ -12,16 +12,7 @@ from lib.runs.record import Record
 from papers.set import studies
 from papers.set.training import RegularisedTraining
 from papers.shared import study, tuning
-from papers.shared.methods import (
-    ER_20,
-    GROWTH,
-    NETWORKS,
-    PUBLISHED,
-    WIDE,
-    Fields,
-    profiled,
-    tabled,
-)
+from papers.shared.methods import ER_20, GROWTH, NETWORKS, PUBLISHED, WIDE, Fields, profiled, tabled
 from papers.shared.sparse_training import SparseTraining
 from papers.shared.study import Study, Table, study_of, with_stand_in
 from papers.shared.tables import part
@@ -59,16 +50,10 @@ def set_mlp(profile: str) -> Runs:
     return tabled(
         "set_mlp",
         profile,
-        part(
-            tuned,
-            smoke={"seed": range(2)},
-            quick={"seed": range(2)},
-        ),
+        part(tuned, smoke={"seed": range(2)}, quick={"seed": range(2)}),
         {"paper": {**tuned, "method": ["set_random_removal"]}},
         part(
-            {**tuned, "dataset": SAMPLE, "epochs": 20},
-            smoke=None,
-            quick={**IF_HERE, "epochs": 5},
+            {**tuned, "dataset": SAMPLE, "epochs": 20}, smoke=None, quick={**IF_HERE, "epochs": 5}
         ),
         {"paper": {**tuned, **IF_HERE, "dataset": ["higgs"], "epochs": 20}},
         part(

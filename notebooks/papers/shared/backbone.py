@@ -7,7 +7,7 @@ over the image are the features, and the hash of its weights.
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +66,15 @@ def extractor(name: str) -> Extractor:
         lib.data.DataUnavailable: if the weights cannot be had.
     """
     check_known("extractor", name, EXTRACTORS)
-    return _tiny() if name == "tiny" else _from_npz(_npz_path())
+    if name == "tiny":
+        return _tiny()
+    for path in fetch.places(WEIGHTS).values():
+        if path.exists():
+            return _from_npz(path.resolve())
+    raise data.DataUnavailable(
+        f"{WEIGHTS}.npz is not here: set SPARSE_DATA_DIR to a folder holding it, or put it in"
+        " data/raw"
+    )
 
 
 def is_here(name: str) -> bool:
@@ -112,50 +120,26 @@ def enlarged(images: Tensor, side: int) -> Tensor:
     return large.round().to(torch.uint8)
 
 
-def _npz_path() -> Path:
-    paths = fetch.places(WEIGHTS)
-    for path in paths.values():
-        if path.exists():
-            return path.resolve()
-    raise data.DataUnavailable(
-        f"{WEIGHTS}.npz is not here: set SPARSE_DATA_DIR to a folder holding it, or put it in"
-        " data/raw"
-    )
-
-
 @lru_cache(maxsize=1)
 def _from_npz(path: Path) -> Extractor:
-    network = _network()
-    with refusing_damage(partial(_no_network, path)):
+    """The network of a file, in single precision. Source: [Sandler2018] Table 2."""
+    from lib.data.vision import mobilenet_v2  # two seconds to import, for this network alone
+
+    def no_network(error: BaseException) -> str:
+        reason = str(error).partition("\n")[0]
+        return f"{path} holds no MobileNetV2: delete or replace it ({reason})"
+
+    network = mobilenet_v2().float()
+    with refusing_damage(no_network):
         with np.load(path, allow_pickle=False) as file:
             state = {key: torch.from_numpy(np.array(file[key])) for key in file.files}
         for key, value in state.items():
             whole = key.endswith("num_batches_tracked")
             state[key] = value.long() if whole else value.float()
         network.load_state_dict(state)
-    prepare = turned_to_unit_range
-    return Extractor(
-        "mobilenet_v2", _frozen(network), prepare, N_FEATURES, sha256(path), turned=True
-    )
-
-
-def _network() -> nn.Module:
-    """In single precision. Source: [Sandler2018] Table 2."""
-    from lib.data.vision import (
-        mobilenet_v2,  # two seconds to import, and needed by this network alone
-    )
-
-    return mobilenet_v2().float()
-
-
-def _frozen(network: nn.Module) -> nn.Module:
-    """The convolutions of a network, which no longer learn."""
-    return network.eval().requires_grad_(False).features
-
-
-def _no_network(path: Path, error: BaseException) -> str:
-    reason = str(error).partition("\n")[0]
-    return f"{path} holds no MobileNetV2: delete or replace it ({reason})"
+    convolutions = network.eval().requires_grad_(False).features
+    made_of = turned_to_unit_range, N_FEATURES, sha256(path)
+    return Extractor("mobilenet_v2", convolutions, *made_of, turned=True)
 
 
 # ------------------------------------------------------------------------------ the tiny one

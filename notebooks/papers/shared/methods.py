@@ -32,11 +32,7 @@ METHODS: dict[str, Fields] = {
     "set_rewired": {"inherits": "degrees"},
     "dense_pruned": {"inherits": "largest"},
 }
-PARENTS = {
-    "set_retrained": "set",
-    "set_rewired": "set",
-    "dense_pruned": "dense",
-}
+PARENTS = {"set_retrained": "set", "set_rewired": "set", "dense_pruned": "dense"}
 GROWTH = ("set", "rigl", "preferential", "ch3_l3")
 NARROW, WIDE = "adaptive_topology", "adaptive_topology_1568"
 ER_20 = {"hidden": (1000, 1000, 1000), "er_epsilon": 20.0}

@@ -128,23 +128,10 @@ class Training(Run):
         return tuple(int(width) for width in facts["architecture"].split("-"))
 
 
-def make(run: Training, workspace: Workspace) -> Contents:
-    """Train the network of a run, from its checkpoint if there is one."""
-    return _made(run, workspace)
-
-
-def replay(run: Training, workspace: Workspace, epochs: int) -> Contents:
-    """Train the network of a run for its first epochs: their rows, and the arrays of these."""
-    contents = _made(run, workspace, stop_after=epochs)
-    arrays = {}
-    for name, array in contents.arrays.items():
-        if not name.startswith((trained.STATE, trained.BEST)):
-            arrays[name] = array
-    return Contents(contents.metrics, arrays, {})
-
-
-def _made(run: Training, workspace: Workspace, stop_after: int | None = None) -> Contents:
-    """Contents of a run that was trained to the end, or for so many epochs."""
+def make(run: Training, workspace: Workspace, stop_after: int | None = None) -> Contents:
+    """Train the network of a run, from its checkpoint if there is one: to the end, or for so many
+    epochs.
+    """
     split = run.split()
     model = run.model(run.widths(split), run.standardisation(split))
     run.prepare_(model, split, workspace)
@@ -173,13 +160,19 @@ def _made(run: Training, workspace: Workspace, stop_after: int | None = None) ->
     arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
     if watch is not None:
         arrays |= run.watched([at_start, *history.metrics], model)
-    facts |= {
-        "final": history.final,
-        "seconds": round(history.seconds, 1),
-        CLOCK: history.clock,
-    }
+    facts |= {"final": history.final, "seconds": round(history.seconds, 1), CLOCK: history.clock}
     metrics = pd.DataFrame(history.metrics).drop(columns=list(at_start))
     return Contents(metrics, arrays, facts)
+
+
+def replay(run: Training, workspace: Workspace, epochs: int) -> Contents:
+    """Train the network of a run for its first epochs: their rows, and the arrays of these."""
+    contents = make(run, workspace, stop_after=epochs)
+    arrays = {}
+    for name, array in contents.arrays.items():
+        if not name.startswith((trained.STATE, trained.BEST)):
+            arrays[name] = array
+    return Contents(contents.metrics, arrays, {})
 
 
 def training(

@@ -49,7 +49,7 @@ GRIDS: dict[tuple[str, str], list[Tried]] = {  # by network and data set; values
         *_crosses(["dense"]),  # the same network as that of NARROW
     ],
     ("set_mlp", "higgs_sample"): [
-        (BASIC, 20, {"learning_rate": LOW, "dropout": [0.2, 0.3], "schedule": COURSES}),
+        (BASIC, 20, {"learning_rate": LOW, "dropout": [0.2, 0.3], "schedule": COURSES})
     ],
     (WIDE, "mnist"): [
         (OF_WIDE, 20, {"learning_rate": [0.1, 0.3], "dropout": [0.1, 0.2], "decay": COURSES}),

@@ -54,13 +54,7 @@ def right_under_ensemble(
         steps: of each APGD.
     """
     _, broken = attacks.ensemble(
-        model,
-        x,
-        y,
-        radius=radius,
-        steps=steps,
-        queries=study.queries,
-        generator=study.generator(),
+        model, x, y, radius=radius, steps=steps, queries=study.queries, generator=study.generator()
     )
     return {attack: ~lost for attack, lost in broken.items()}
 

@@ -9,16 +9,7 @@ import pandas as pd
 import torch
 
 from lib.report import labels
-from lib.report.claims import (
-    CELL,
-    against,
-    intervals,
-    largest,
-    readings,
-    scaled,
-    share,
-    smallest,
-)
+from lib.report.claims import CELL, against, intervals, largest, readings, scaled, share, smallest
 from lib.report.frames import tidy
 from lib.report.intervals import MIN_SEEDS, Measurement, exact, ratio_interval
 from lib.report.verdicts import Claim

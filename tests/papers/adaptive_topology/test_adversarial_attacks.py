@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from lib import train
-from lib.layers import Scale
 from papers.adaptive_topology import adversarial_attacks
 from papers.adaptive_topology.adversarial_attacks import attack_minimal, check_attacks
 from papers.shared.study import images
@@ -111,11 +110,6 @@ def test_network_without_gradients_is_counted(monkeypatch):
     monkeypatch.setattr(adversarial_attacks.trained, "network", lambda record: flat)
     table, _ = measured("attack_ensemble", network(0.1), radii=(0.1,), images=20)
     assert table.set_index("attack")["accuracy"]["zero gradient"] == 1
-
-
-def test_scaled_network_multiplies_its_outputs():
-    scaled = Scale(100.0)(torch.tensor([1.0, -2.0]))
-    assert scaled.tolist() == [100.0, -200.0]
 
 
 def test_fewer_pixels_leave_more_accuracy(model, split):

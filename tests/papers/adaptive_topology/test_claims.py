@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from lib.report.claims import smallest
-from lib.report.intervals import Measurement, direction, t_interval, two_way_interval
+from lib.report.intervals import Measurement, direction, t_interval
 from lib.report.verdicts import published
 from lib.runs.record import Record
 from papers import CLAIMS
 from papers.adaptive_topology import claims
-from papers.adaptive_topology.studies import AREA_UNITS, relative_areas
+from papers.adaptive_topology.studies import AREA_UNITS
 from papers.shared.sparse_training import SparseTraining
 from papers.shared.study import study_of
 from tests.papers.judging import row_of
@@ -57,12 +57,6 @@ def reading(claim, name=None):
 
 
 # accuracy
-
-
-def trained(method, accuracy, **fields):
-    run = SparseTraining("adaptive_topology", method=method, epochs=2, variant="tuned", **fields)
-    metrics = pd.DataFrame({"epoch": [1, 2], "test_accuracy": [0.1, accuracy]})
-    return Record(run, metrics, {}, {"architecture": "784-1000-10"})
 
 
 # pairs
@@ -145,18 +139,6 @@ def measured(records, one, rival="", method="set"):
     return claims.crossed_interval(rows, 0.95)
 
 
-def test_area_is_compared_over_seeds_and_images(rng):
-    ours, theirs = five(rng, "set", removal=0.4), five(rng, "dense", removal=0.6)
-    gaps = []
-    for one, other in zip(ours, theirs, strict=True):
-        gaps.append(relative_areas(one, "removal") - relative_areas(other, "removal"))
-    found = measured(ours + theirs, reading("R03"), "dense")
-    assert found == two_way_interval(np.array(gaps), level=0.95)
-    stored = [[one.arrays["removal"].mean() for one in side] for side in (ours, theirs)]
-    relative = (np.mean(stored, axis=1) / AREA_UNITS - 0.1) / (0.9 - 0.1)
-    assert found.value == pytest.approx(relative[0] - relative[1])
-
-
 def test_lost_points_are_those_of_the_curve():
     records = []
     for seed in range(5):
@@ -172,23 +154,6 @@ def test_lost_points_of_a_fraction_that_was_not_measured_are_open():
     records = [summary("set", seed, curves=curves) for seed in range(5)]
     found = measured(records, reading("R03", "points lost with 10% of the links removed"))
     assert direction(found, "<=", "5") == "open"
-
-
-def halved(first, second):
-    """SET and the dense network, with what PGD leaves at .1 of a clean accuracy of .9."""
-    records = []
-    for method, left in (("set", first), ("dense", second)):
-        for seed in range(5):
-            curves = {"pgd linf": {0.1: left, 0.2: min(left, 0.0)}}
-            records.append(summary(method, seed, curves=curves))
-    return records
-
-
-def test_ratio_of_radii_is_judged_as_a_ratio():
-    found = measured(halved(0.0, 0.9), reading("R04"), "dense")
-    assert found.value == pytest.approx(0.05 / 0.15)
-    row = published().set_index("id").loc["R04"]
-    assert direction(found, row["comparison"], row["threshold"]) == "fails"
 
 
 def test_half_radius_beyond_what_was_tried_leaves_the_reading_open():
@@ -291,25 +256,6 @@ def test_claim_without_one_data_set_has_no_lower_bound(rng):
     worse = CLAIMS["R05"].measure(records)
     assert worse.high < 0 and worse.value == pytest.approx(-0.125, abs=0.05)
     assert worse.at == "Fashion-MNIST"
-
-
-def test_verdict_is_the_worse_data_set_by_simultaneous_intervals(rng):
-    records, by_dataset = [], []
-    for dataset, mean in (("mnist", 0.4), ("fashion_mnist", 0.45)):
-        ours, theirs = (
-            five(rng, method, dataset, removal=level)
-            for method, level in (("set", mean), ("dense", 0.6))
-        )
-        records += ours + theirs
-        gaps = [
-            relative_areas(a, "removal") - relative_areas(b, "removal")
-            for a, b in zip(ours, theirs, strict=True)
-        ]
-        by_dataset.append(two_way_interval(np.array(gaps), level=0.975))
-    found = claims.robustness(records, "R03")
-    assert found.low == pytest.approx(min(one.low for one in by_dataset))
-    assert found.high == pytest.approx(min(one.high for one in by_dataset))
-    assert found.value == pytest.approx(min(one.value for one in by_dataset))
 
 
 def test_what_the_paper_leaves_open_decides_nothing(rng):

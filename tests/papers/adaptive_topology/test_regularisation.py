@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 
 from lib.runs.experiment import PROFILES
-from lib.runs.record import Record
 from papers import STORE
 from papers.adaptive_topology import experiments
 from papers.adaptive_topology.experiments import (
@@ -17,24 +16,8 @@ from papers.adaptive_topology.experiments import (
     EXTENDED,
     TRIED,
 )
-from papers.shared.sparse_training import SparseTraining
 
 SPARSE = ("fixed", "set", "rigl")
-
-
-def made(method, decay, dropout, seed, accuracy, dataset="mnist", variant="tried"):
-    """A record whose last epoch has this validation accuracy."""
-    run = SparseTraining(
-        "regularisation",
-        method=method,
-        dataset=dataset,
-        variant=variant,
-        weight_decay=decay,
-        dropout=dropout,
-        seed=seed,
-    )
-    metrics = pd.DataFrame({"valid_accuracy": [0.99, accuracy]})
-    return Record(run, metrics, {}, {}, None)
 
 
 def best(records):
@@ -111,26 +94,6 @@ def test_all_but_the_setting_is_that_of_the_reported_networks():
             assert getattr(run, name) == getattr(other, name)
 
 
-def test_the_best_setting_has_the_highest_mean_of_the_last_epochs():
-    records = [
-        made("set", 0.0, 0.1, 0, 0.90),
-        made("set", 0.0, 0.1, 1, 0.92),
-        made("set", 2e-4, 0.3, 0, 0.95),
-        made("set", 2e-4, 0.3, 1, 0.85),
-        made("fixed", 2e-4, 0.3, 0, 0.80),
-        made("set", 5e-4, 0.3, 0, 1.0, variant="chosen"),  # was not tried
-    ]
-    assert best(records) == {
-        ("set", "mnist"): (0.0, 0.1),
-        ("fixed", "mnist"): (2e-4, 0.3),
-    }
-
-
-def test_of_equal_settings_the_weakest_is_chosen():
-    records = [made("set", decay, dropout, 0, 0.9) for decay, dropout in ((2e-4, 0.0), (0.0, 0.3))]
-    assert best(records)["set", "mnist"] == (0.0, 0.3)
-
-
 GRID = list(product((0.0, 5e-5, 2e-4, 5e-4), (0.0, 0.1, 0.3)))
 
 
@@ -145,11 +108,6 @@ GRID = list(product((0.0, 5e-5, 2e-4, 5e-4), (0.0, 0.1, 0.3)))
 )
 def test_an_edge_that_wins_is_extended(best, more):
     assert extension(GRID, best) == more
-
-
-def test_a_lower_edge_is_extended_too():
-    tried = list(product((0.0, 2e-4), (0.1, 0.3)))
-    assert extension(tried, (0.0, 0.1)) == [(0.0, 0.0), (2e-4, 0.0)]
 
 
 def test_chosen_networks_train_on_all_images_with_five_seeds(monkeypatch):

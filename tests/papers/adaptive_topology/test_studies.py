@@ -84,13 +84,6 @@ def test_weight_norms_are_those_of_the_matrices(model):
     assert norms["gain of linear1"] == pytest.approx(gain, rel=1e-5)
 
 
-def test_ensemble_attacks_at_the_first_radius(model, split):
-    table, arrays = measured(model, radii=(0.2, 0.1))
-    row = table[table["measure"] == "ensemble linf"].iloc[0]
-    assert (row["strength"], row["value"]) == (0.2, arrays["ensemble linf"].mean())
-    assert row["value"] <= arrays["pgd linf 0.1"].mean()
-
-
 @pytest.mark.parametrize(
     ("measure", "within"), [("shuffle", "all"), ("shuffle within sign", "sign")]
 )
@@ -109,7 +102,7 @@ def test_dense_network_is_brought_down_to_as_many_links_as_a_sparse_one_has_left
     n = sum(layer.weight.numel() for layer in layers)
     for fraction in (0.0, 0.5, 1.0):
         generator = torch.Generator().manual_seed(0)
-        changed = changes["removal, equal number left"](model, fraction, generator)
+        changed = changes["removal, equal number left"](model, fraction, generator=generator)
         left = sum(
             int(layer.weight.count_nonzero())
             for layer in perturb.perturbed_layers(changed).values()

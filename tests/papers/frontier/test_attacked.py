@@ -11,17 +11,12 @@ from lib.robustness.defences import Adversarial, Trades
 from papers.frontier import experiments
 from papers.frontier.attacked import FRACTIONS, under_attacks
 from papers.shared import study, trained
-from papers.shared.robust_training import RobustTraining
 from tests.papers import made
+from tests.papers.made import differences
 
 LEVERS = {name: experiments.levers(name) for name in experiments.ATTACK_RADII}
 OF_LEVERS = {name for changes in LEVERS["attacked"].values() for name in changes}
 OF_LEVERS |= {"learning_rate"}
-
-
-def differences(run, other):
-    names = [field.name for field in dataclasses.fields(RobustTraining)]
-    return {name for name in names if getattr(run, name) != getattr(other, name)}
 
 
 @pytest.fixture(scope="module")

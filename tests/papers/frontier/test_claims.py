@@ -9,7 +9,6 @@ import pytest
 import papers
 from lib.runs.record import Record
 from papers.frontier import claims
-from papers.frontier.experiments import LOCAL, RANDOM, SHUFFLED
 from tests.papers.judging import judged as verdict
 
 NOISE = (-0.002, -0.001, 0.0, 0.001, 0.002)
@@ -52,51 +51,6 @@ def test_the_worse_of_the_recipes_that_tied_decides():
     assert claims.accuracy_by_recipe(better + chosen[5:], "mnist").low > 98.83
     assert verdict("F01", claims.accuracy_by_recipe(better, "mnist")) == "open"  # one of two
     assert claims.accuracy_by_recipe(better, "fashion_mnist") is None
-
-
-def test_starts_are_paired_by_seed():
-    local = ended("cifar10_start", 0.72, method="rigl", variant=LOCAL)
-    others = ended("cifar10_start", 0.67, method="rigl", variant=RANDOM)
-    others += ended("cifar10_start", 0.60, method="rigl", variant=SHUFFLED)
-    fixed = ended("cifar10_start", 0.90, method="fixed", variant=LOCAL)
-    found = claims.accuracy_of_local_start(local + others + fixed)
-    assert (found.value, found.n) == (pytest.approx(72), 5)
-    gap = claims.made_up_for(local + others + fixed)
-    assert (gap.value, gap.n) == (pytest.approx(-5), 5) and gap.high - gap.low < 1e-9
-    assert verdict("F04", gap) == "fails"
-    assert claims.made_up_for(local[:2] + others[3:5]) is None  # no seed in common
-
-
-def test_what_attacks_leave_is_that_of_attacked_examples():
-    def rows(run):
-        left = 0.98 + NOISE[run.seed] if run.parent.experiment == "weakly_attacked" else 0.5
-        measures = ["accuracy", "pgd", "all attacks"]
-        return {"measure": measures, "strength": [0, 0.1, 0.1], "value": [1.0, 0.99, left]}
-
-    records = studied("weakly_attacked_summary", rows)
-    others = [
-        dataclasses.replace(record, config=dataclasses.replace(record.config, method="fixed"))
-        for record in studied("weakly_attacked_summary", lambda run: rows(run) | {"value": 0.3})
-    ]
-    found = claims.kept_under_attack(records + others)
-    assert (found.value, found.n) == (pytest.approx(98), 5) and verdict("F05", found) == "holds"
-
-
-def test_certificates_of_test_images_at_one_radius_count():
-    def rows(run):
-        share = 0.9 if run.method == "rigl" else 0.8 + NOISE[run.seed]
-        if run.parent.experiment == "certified_tuning" or run.variant == "plain":
-            share = 0.1
-        values = [1.0, share, 0.0]
-        return {"measure": ["clean", "certified", "certified"], "radius": [0.0, 0.1, 0.3]} | {
-            "value": values
-        }
-
-    records = studied("certificates", rows, dataset="mnist")
-    found = claims.certified_gap(records)
-    assert (found.value, found.n) == (pytest.approx(10), 5) and verdict("F06", found) == "holds"
-    without = [record for record in records if record.config.method != "dense_small"]
-    assert claims.certified_gap(without) is None
 
 
 def test_corrupted_images_of_the_harder_data_set_decide():
@@ -155,10 +109,3 @@ def test_start_that_is_remembered_longest_decides():
     gain = claims.gained_by_degrees(usual + near + far)
     assert (gain.value, gain.n) == (pytest.approx(-2), 5) and verdict("F10", gain) == "fails"
     assert claims.remembered([]) is None and claims.gained_by_degrees(usual) is None
-
-
-def test_every_question_is_judged_from_experiments_that_exist():
-    for claim in claims.CLAIMS.values():
-        assert set(claim.experiments) <= papers.EXPERIMENTS.keys()
-    table = papers.PUBLISHED[papers.is_ours(papers.PUBLISHED)]
-    assert set(table["id"]) == claims.CLAIMS.keys()

@@ -6,16 +6,11 @@ import pytest
 
 from lib import models
 from papers.frontier import experiments
-from papers.shared.sparse_training import SparseTraining
+from tests.papers.made import differences
 
 OF_RULE = {"drop", "grow", "decay", "drop_fraction", "density_schedule", "final_share"}
 OF_LINKS = {"density", "er_epsilon", "hidden"}
 OF_GRID = {"learning_rate", "weight_decay", "dropout"}
-
-
-def differences(run, other):
-    names = [field.name for field in dataclasses.fields(SparseTraining)]
-    return {name for name in names if getattr(run, name) != getattr(other, name)}
 
 
 def test_methods_differ_in_their_rule_and_in_what_was_chosen_alone():

@@ -1,6 +1,5 @@
 """Starts differ in their links alone; what chooses sees no test image."""
 
-import dataclasses
 from itertools import pairwise
 
 import pytest
@@ -9,13 +8,8 @@ from lib._boundary import PROFILES
 from papers import EXPERIMENTS
 from papers.adaptive_topology.experiments import networks
 from papers.frontier import experiments
-from papers.frontier.training import DegreeTraining, StartTraining
 from papers.shared import trained
-
-
-def differences(run, other):
-    names = [field.name for field in dataclasses.fields(StartTraining)]
-    return {name for name in names if getattr(run, name) != getattr(other, name)} - {"stand_in"}
+from tests.papers.made import differences
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -97,7 +91,7 @@ def test_other_degrees_are_all_that_differs_from_the_usual_network(profile):
     runs = experiments.start_degrees(profile)
     for run in runs:
         same = usual[run.dataset, run.method, run.seed]
-        assert differences_of(same, run) - {"experiment", "variant"} <= {
+        assert differences(same, run) - {"experiment", "variant"} <= {
             "exponent",
             "inherits",
             "parent",
@@ -106,15 +100,6 @@ def test_other_degrees_are_all_that_differs_from_the_usual_network(profile):
     seeds = {run.seed for run in runs}
     assert len(runs) == 2 * len(experiments.DEGREES) * len(seeds)
     assert seeds == set(range(5)) or profile != "paper"
-
-
-def differences_of(run, other):
-    """Fields in which a run of any kind differs from one that may choose degrees."""
-    names = [field.name for field in dataclasses.fields(DegreeTraining)]
-    absent = {"exponent": None}
-    return {
-        name for name in names if getattr(run, name, absent.get(name)) != getattr(other, name)
-    } - {"stand_in"}
 
 
 def test_runs_start_with_the_degrees_or_the_links_of_the_end(store):

@@ -112,31 +112,32 @@ def test_card_and_network_are_those_of_the_record(store):
     assert found == pytest.approx(record.environment["final"]["test_accuracy"], abs=1e-12)
 
 
-def test_card_says_what_is_certified_and_the_network_is_shipped(store):
-    run = recipes.runs_of("mnist-certified-1pct", "smoke")[0]
-    study = next(s for s in EXPERIMENTS["certificates"].runs("smoke") if s.parent.name == run.name)
-    share = (
-        100 * store.run(study).metrics.query("measure == 'certified' and radius == 0.1")["value"]
-    )
+@pytest.mark.parametrize(
+    ("name", "study", "measured", "line", "setting"),
+    [
+        (
+            *("mnist-certified-1pct", "certificates", "measure == 'certified' and radius == 0.1"),
+            *("^certified +{:.2f} %, one seed", "certified_radius 0.15"),
+        ),
+        (
+            *("mnist-attacked-1pct", "attacked_summary", "measure == 'all attacks'"),
+            *("^attacked +{:.2f} %, one seed.* L-infinity 0.3$", "adversarial_radius 0.3"),
+        ),
+    ],
+    ids=["certified", "attacked"],
+)
+def test_card_says_what_is_withstood_and_the_network_is_shipped(
+    store, name, study, measured, line, setting
+):
+    run = recipes.runs_of(name, "smoke")[0]
+    (of_run,) = (s for s in EXPERIMENTS[study].runs("smoke") if s.parent.name == run.name)
+    share = 100 * store.run(of_run).metrics.query(measured)["value"].item()
     store.ship(store.run(run))
-    text = recipes.card("mnist-certified-1pct", "smoke")
-    assert re.search(f"^certified +{share.item():.2f} %, one seed", text, re.MULTILINE)
-    assert "certified_radius 0.15" in text and "reaches" not in text
+    text = recipes.card(name, "smoke")
+    assert re.search(line.format(share), text, re.MULTILINE)
+    assert setting in text and "reaches" not in text
     shutil.rmtree(store.runs)
-    assert recipes.load("mnist-certified-1pct", "smoke").linear1.density < 0.1
-
-
-def test_card_says_what_attacks_leave_and_the_network_is_shipped(store):
-    run = recipes.runs_of("mnist-attacked-1pct", "smoke")[0]
-    studies = EXPERIMENTS["attacked_summary"].runs("smoke")
-    study = next(study for study in studies if study.parent.name == run.name)
-    share = 100 * store.run(study).metrics.query("measure == 'all attacks'")["value"].item()
-    store.ship(store.run(run))
-    text = recipes.card("mnist-attacked-1pct", "smoke")
-    assert re.search(f"^attacked +{share:.2f} %, one seed.* L-infinity 0.3$", text, re.MULTILINE)
-    assert "adversarial_radius 0.3" in text and "\ncertified" not in text
-    shutil.rmtree(store.runs)
-    assert recipes.load("mnist-attacked-1pct", "smoke").linear1.density < 0.1
+    assert recipes.load(name, "smoke").linear1.density < 0.1
 
 
 def test_unknown_recipe_is_refused_with_the_nearest(capsys):

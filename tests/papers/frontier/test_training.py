@@ -50,39 +50,6 @@ def test_control_has_the_degrees_of_the_local_start_and_no_places():
         assert distances(shuffled).double().mean() > 2 > distances(local).double().mean()
 
 
-def test_start_is_that_of_the_seed():
-    again = dataclasses.replace(LOCAL)
-    other = dataclasses.replace(LOCAL, seed=1)
-    first = supports_at_start(LOCAL)[0].keys
-    assert torch.equal(supports_at_start(again)[0].keys, first)
-    assert not torch.equal(supports_at_start(other)[0].keys, first)
-
-
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"reaches": (1,)}, r"reaches = \(1,\) for hidden layers of \(128, 64\): give one each"),
-        ({"density": None}, r"reaches = \(1, 2\) without a density"),
-        (
-            {"parent": SHUFFLED, "inherits": "support"},
-            r"reaches = \(1, 2\) and a parent: give one of them",
-        ),
-        ({"reaches": (), "shuffled": True}, "shuffled = True without reaches"),
-    ],
-)
-def test_fields_that_contradict_are_refused(changes, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        dataclasses.replace(LOCAL, **changes).check()
-
-
-def test_hidden_neurons_that_do_not_share_out_are_refused():
-    with pytest.raises(ValueError, match="100 hidden neurons do not share out over 8 x 8 pixels"):
-        dataclasses.replace(LOCAL, hidden=(128, 100)).grids((8, 8))
-    with pytest.raises(ValueError, match=r"an example has shape \(64,\)"):
-        LOCAL.grids((64,))
-    assert LOCAL.grids((3, 8, 8)) == [(3, 8, 8), (2, 8, 8), (1, 8, 8)]
-
-
 def test_record_gives_the_trained_network_back(store):
     record = store.run(LOCAL)
     network = trained.network(record)
@@ -117,25 +84,14 @@ def test_drawn_degrees_follow_the_power_law():
     assert all(np.ptp(support.crow.diff().numpy()) <= 1 for support in alike)
 
 
-def test_drawn_degrees_are_those_of_the_seed():
-    keys = supports_at_start(HEAVY)[1].keys
-    assert torch.equal(supports_at_start(dataclasses.replace(HEAVY))[1].keys, keys)
-    assert not torch.equal(supports_at_start(dataclasses.replace(HEAVY, seed=1))[1].keys, keys)
+CERTIFIED = CertifiedTraining("x", certified_radius=0.1, epochs=3)
 
 
-def test_exponent_out_of_range_or_beside_a_parent_is_refused():
-    with pytest.raises(
-        ValueError, match="exponent = 1.0 is out of range: give a finite number above 1"
-    ):
-        dataclasses.replace(HEAVY, exponent=1.0).check()
-    with pytest.raises(ValueError, match="exponent = 2.5 without a density or er_epsilon"):
-        dataclasses.replace(HEAVY, density=None, drop=None).check()
-    child = dataclasses.replace(HEAVY, parent=LOCAL, inherits="degrees")
-    with pytest.raises(ValueError, match="exponent = 2.5 and a parent: give one of them"):
-        child.check()
-
-
-CERTIFIED = CertifiedTraining("x", certified_radius=0.1)
+@pytest.mark.parametrize("run", [LOCAL, HEAVY], ids=["local", "power law"])
+def test_start_is_that_of_the_seed(run):
+    keys = supports_at_start(run)[1].keys
+    assert torch.equal(supports_at_start(dataclasses.replace(run))[1].keys, keys)
+    assert not torch.equal(supports_at_start(dataclasses.replace(run, seed=1))[1].keys, keys)
 
 
 @pytest.mark.parametrize("activation", activations.UNITS)
@@ -149,14 +105,43 @@ def test_units_without_bounds_are_refused_before_the_run(activation):
         run.check()
 
 
-def test_kappa_without_a_certified_radius_is_refused():
-    with pytest.raises(ValueError, match="kappa = 0.25 is not used by training without a cert"):
-        dataclasses.replace(CERTIFIED, certified_radius=0.0, kappa=0.25).check()
-
-
-def test_certified_radius_that_is_not_reached_is_refused():
-    run = dataclasses.replace(CERTIFIED, epochs=3, plain_epochs=1, growing_epochs=2)
+@pytest.mark.parametrize(
+    ("run", "changes", "sentence"),
+    [
+        (LOCAL, {"reaches": (1,)}, r"reaches = \(1,\) for hidden layers of \(128, 64\): give one"),
+        (LOCAL, {"density": None}, r"reaches = \(1, 2\) without a density"),
+        (LOCAL, {"parent": LOCAL, "inherits": "support"}, r"reaches = \(1, 2\) and a parent"),
+        (LOCAL, {"reaches": (), "shuffled": True}, "shuffled = True without reaches"),
+        (HEAVY, {"exponent": 1.0}, "exponent = 1.0 is out of range: give a finite number above 1"),
+        (HEAVY, {"density": None, "drop": None}, "exponent = 2.5 without a density or er_epsilon"),
+        (HEAVY, {"parent": LOCAL, "inherits": "degrees"}, "exponent = 2.5 and a parent: give one"),
+        (CERTIFIED, {"certified_radius": 0.0, "kappa": 0.25}, "kappa = 0.25 is not used by"),
+        (CERTIFIED, {"kappa": 2.0}, "kappa = 2.0 is out of range"),
+        (
+            CERTIFIED,
+            {"epochs": 2, "plain_epochs": 1, "growing_epochs": 2},
+            "plain_epochs = 1 and growing_epochs = 2 of 2 epochs",
+        ),
+    ],
+)
+def test_fields_that_contradict_are_refused(run, changes, sentence):
     run.check()
-    dataclasses.replace(run, epochs=2, certified_radius=0.0).check()  # nothing grows
-    with pytest.raises(ValueError, match="plain_epochs = 1 and growing_epochs = 2 of 2 epochs"):
-        dataclasses.replace(run, epochs=2).check()
+    with pytest.raises(ValueError, match=sentence):
+        dataclasses.replace(run, **changes).check()
+
+
+@pytest.mark.parametrize(
+    ("run", "image", "sentence"),
+    [
+        (LOCAL, (64,), r"an example has shape \(64,\)"),
+        (
+            dataclasses.replace(LOCAL, hidden=(128, 100)),
+            (8, 8),
+            "100 hidden neurons do not share out over 8 x 8 pixels",
+        ),
+    ],
+)
+def test_neurons_without_places_are_refused(run, image, sentence):
+    assert LOCAL.grids((3, 8, 8)) == [(3, 8, 8), (2, 8, 8), (1, 8, 8)]
+    with pytest.raises(ValueError, match=sentence):
+        run.grids(image)

@@ -1,24 +1,17 @@
 """Which layers are learned and which networks trained: pairs, published settings, substitutes."""
 
-import dataclasses
-
 import pytest
 
 from lib.runs.experiment import PROFILES
 from papers.local_learning import experiments
 from papers.local_learning.experiments import EXPERIMENTS
+from tests.papers.made import same_but
 
 WIDTHS = [(name, profile) for name in experiments.NETWORKS for profile in PROFILES]
 PENALTY = ("method", "variant", "penalty", "coupling", "stand_in")
 SPECTRAL = (*PENALTY, "batch_norm", "law", "epochs", "batch_size")
 OWN = {experiment.name: experiment for experiment in EXPERIMENTS}
 STUDIES = {"bio_attacks": "bio_networks", "wide_attacks": "wide_networks"}
-
-
-def same_but(run, names):
-    """The fields of a run but for some."""
-    fields = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
-    return {name: value for name, value in fields.items() if name not in names}
 
 
 def of_method(experiment, profile, method):

@@ -49,13 +49,6 @@ def test_update_of_a_batch_is_the_sum_over_its_samples(weight, x, order, rank, r
     torch.testing.assert_close(actual, desired)
 
 
-def test_update_without_inhibition_is_that_of_oja_worked_by_hand():
-    weight = torch.tensor([[1.0, 0.0], [0.0, 0.5]])
-    v = torch.tensor([[2.0, 1.0]])  # overlaps 2 and 0.5: the first unit wins
-    actual = rule.summed_update(weight, v, norm_order=2, anti_hebbian=0.0)
-    assert actual.tolist() == [[2.0 - 2.0 * 1.0, 1.0], [0.0, 0.0]]
-
-
 def test_second_unit_unlearns_what_the_first_learns_worked_by_hand():
     weight = torch.tensor([[2.0, 0.0], [0.0, -1.0], [1.0, 1.0]])
     v = torch.tensor([[1.0, 1.0]])  # overlaps 4, -1 and 2 of order 3
@@ -64,13 +57,7 @@ def test_second_unit_unlearns_what_the_first_learns_worked_by_hand():
     assert actual.tolist() == desired
 
 
-def test_the_first_unit_learns_and_that_of_the_rank_unlearns():
-    units, signals = rule.winners(torch.tensor([[5.0, 4.0, 3.0, 2.0]]), 3, 0.4)
-    assert units.tolist() == [[0], [2]] and signals.tolist() == [1, -0.4]
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("step_size", [0.02, 0.3])
+@pytest.mark.parametrize(("step_size", "dtype"), [(0.02, torch.float32), (0.3, torch.float64)])
 def test_largest_change_is_the_step_size_exactly(weight, x, step_size, dtype):
     step = rule.learning_step(weight.to(dtype), x.to(dtype), step_size=step_size)
     assert step.abs().max() == torch.tensor(step_size, dtype=dtype)
@@ -84,20 +71,6 @@ def test_step_of_no_update_is_zero():
     assert not step.any()
 
 
-def test_permuting_the_units_permutes_the_update(weight, x, generator):
-    order = torch.randperm(len(weight), generator=generator)
-    actual = rule.summed_update(weight[order], x, rank=3)
-    desired = rule.summed_update(weight, x, rank=3)[order]
-    torch.testing.assert_close(actual, desired)
-
-
-def test_fixed_point_of_one_input_is_its_direction():
-    v = torch.tensor([[3.0, 4.0]])
-    weight = torch.tensor([[0.6, 0.8], [-1.0, 0.0]])
-    update = rule.summed_update(weight, v, norm_order=2, anti_hebbian=0.0)
-    torch.testing.assert_close(update, torch.zeros_like(weight))
-
-
 def test_winner_of_one_repeated_input_comes_to_its_direction(generator):
     v = torch.tensor([[3.0, 4.0, 0.0]])
     weight = torch.randn(2, 3, generator=generator)
@@ -108,21 +81,7 @@ def test_winner_of_one_repeated_input_comes_to_its_direction(generator):
     torch.testing.assert_close(weight[winner], v[0] / 5, atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("order", [2, 3])
-def test_norm_changes_towards_the_radius_as_derived(weight, x, order):
-    """d/dt of the sum of |W|^p is p g I (R^p - that sum)."""
-    v, radius = x[:1], 1.3
-    update = rule.summed_update(weight, v, norm_order=order, radius=radius, anti_hebbian=0.0)
-    overlap = rule.overlaps(v, weight, norm_order=order)[0]
-    power = weight.abs().pow(order).sum(1)
-    actual = (order * weight.sign() * weight.abs().pow(order - 1) * update).sum(1)
-    desired = order * overlap * (radius**order - power)
-    winner = overlap.argmax()
-    torch.testing.assert_close(actual[winner], desired[winner])
-
-
-@pytest.mark.parametrize("order", [2, 3])
-@pytest.mark.parametrize("radius", [1.0, 2.0])
+@pytest.mark.parametrize(("order", "radius"), [(2, 2.0), (3, 1.0)])
 def test_norms_of_learned_units_are_the_radius(order, radius, generator):
     centres = torch.rand(4, 20, generator=generator)
     images = centres.repeat(25, 1) + 0.05 * torch.rand(100, 20, generator=generator)
@@ -178,12 +137,6 @@ def test_resumed_run_has_the_bits_of_an_uninterrupted_one(x, tmp_path):
     assert resumed.metrics == desired.metrics
 
 
-def test_callback_sees_every_epoch(x):
-    seen = []
-    rule.learn(x, SMALL, seed=0, on_epoch=lambda learned: seen.append(learned.epoch))
-    assert seen == [1, 2, 3, 4]
-
-
 def test_images_of_any_shape_are_flattened(x):
     images = x.view(30, 1, 5)
     assert torch.equal(
@@ -209,16 +162,15 @@ def test_acceptance_counts_units_off_the_norm_and_negative_ones():
 
 @pytest.mark.parametrize(
     ("weight", "desired"),
-    [(torch.eye(4), 4), (torch.ones(4, 7), 1), (torch.eye(4)[[0, 0, 1, 1]] * 3, 2)],
+    [
+        (torch.eye(4), 4),
+        (torch.ones(4, 7), 1),
+        (torch.eye(4)[[0, 0, 1, 1]] * 3, 2),
+        (torch.diag(torch.tensor([1.0, 1.0, 0.0, 0.0])), 2),  # zeros are no direction
+    ],
 )
 def test_effective_units_count_directions(weight, desired):
     assert rule.effective_units(rule.cosines(weight)) == pytest.approx(desired)
-
-
-def test_units_of_zeros_are_not_effective():
-    weight = torch.eye(4)
-    weight[2:] = 0
-    assert rule.effective_units(rule.cosines(weight)) == pytest.approx(2)
 
 
 @pytest.mark.parametrize(("cosine", "desired"), [(0.71, 0.4), (0.989, 0.4), (0.991, 0.8)])
@@ -229,43 +181,14 @@ def test_units_that_point_as_another_one_are_duplicated(cosine, desired):
     assert rule.duplicated_fraction(rule.cosines(weight)) == pytest.approx(desired)
 
 
-def test_metrics_of_an_epoch_are_those_of_its_weights(x):
-    learned = rule.learn(x, SMALL, seed=0)
-    test, cosines = rule.acceptance(learned.weight), rule.cosines(learned.weight)
-    assert learned.metrics[-1] == {
-        "epoch": 4,
-        "step_size": pytest.approx(0.005),
-        "off_norm_fraction": test.off_norm_fraction,
-        "lowest_mean": test.lowest_mean,
-        "effective_units": rule.effective_units(cosines),
-        "duplicated_fraction": rule.duplicated_fraction(cosines),
-    }
-
-
 # --------------------------------------------------------------------------------- bad input
-
-
-@pytest.mark.parametrize("rank", [1, 9])
-def test_rank_without_a_unit_is_refused(weight, x, rank):
-    with pytest.raises(ValueError, match=f"rank = {rank} .* a whole number, from 2 to 8"):
-        rule.learning_step(weight, x, step_size=0.1, rank=rank)
-
-
-@pytest.mark.parametrize("order", [1, float("nan")])
-def test_norm_order_not_above_one_is_refused(weight, x, order):
-    with pytest.raises(ValueError, match="norm_order = .* above 1"):
-        rule.overlaps(x, weight, norm_order=order)
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
         ("n_units", 1),
-        ("epochs", 0),
-        ("batch_size", 0),
         ("step_size", 0.0),
-        ("radius", -1.0),
-        ("start_std", 0.0),
         ("anti_hebbian", -0.1),
         ("rank", 13),
         ("norm_order", 1.0),
@@ -274,13 +197,6 @@ def test_norm_order_not_above_one_is_refused(weight, x, order):
 def test_settings_out_of_range_are_refused(field, value):
     with pytest.raises(ValueError, match=f"{field} = {value} is out of range: give"):
         dataclasses.replace(SMALL, **{field: value})
-
-
-def test_checkpoint_of_another_version_is_refused(x, tmp_path):
-    checkpoint = tmp_path / "checkpoint.pt"
-    torch.save({"format": 0}, checkpoint)
-    with pytest.raises(ValueError, match="delete it to start anew"):
-        rule.learn(x, SMALL, seed=0, checkpoint=checkpoint)
 
 
 @pytest.mark.parametrize(

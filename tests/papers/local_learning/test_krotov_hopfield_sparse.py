@@ -47,13 +47,6 @@ def test_evolution_keeps_the_number_of_links_and_changes_which(x):
     assert not torch.equal(fixed.layer.support.keys, evolved.layer.support.keys)
 
 
-def test_first_epoch_does_not_depend_on_the_evolution(x):
-    options = {"density": 0.3, "seed": 0}
-    fixed = rule.learn(x, SMALL, evolution=None, **options)
-    evolved = rule.learn(x, SMALL, evolution=EVOLUTION, **options)
-    assert fixed.metrics[0]["effective_units"] == evolved.metrics[0]["effective_units"]
-
-
 def test_resumed_run_has_the_bits_of_an_uninterrupted_one(x, tmp_path):
     checkpoint = tmp_path / "checkpoint.pt"
     options = {"density": 0.3, "seed": 0, "evolution": EVOLUTION}
@@ -92,8 +85,3 @@ def test_links_move_to_where_the_images_vary():
     share_at_start = (at_start.support.col < 10).double().mean()
     share = (learned.layer.support.col < 10).double().mean()
     assert share > 1.5 * share_at_start
-
-
-def test_rank_without_a_unit_is_refused(x, generator):
-    with pytest.raises(ValueError, match="rank = 13 .* from 2 to 12"):
-        rule.learning_step(layer_of(0.3, generator), x, step_size=0.1, rank=13)

@@ -65,12 +65,6 @@ def test_closed_form_of_the_logits_is_that_of_autograd_with_its_gradient(x, powe
     torch.testing.assert_close(closed_gradient, torch.autograd.grad(looped.mean(), arguments[:2]))
 
 
-def test_jacobian_of_the_hidden_layer_is_the_norm_of_its_weights(network, x):
-    desired = network.linear.weight.square().sum()
-    torch.testing.assert_close(Jacobian(coupling=1.0, part="hidden")(network, x), desired)
-    torch.testing.assert_close(squared_norms(network.hidden, x), desired.expand(len(x)))
-
-
 @pytest.mark.parametrize("part", ["hidden", "activations", "logits"])
 def test_gradient_of_the_jacobian_penalty_is_that_of_finite_differences(network, x, part):
     penalty = Jacobian(coupling=1.0, part=part)
@@ -156,17 +150,6 @@ def test_released_variances_are_the_diagonal_of_the_released_covariance(generato
     desired = (directions.t() @ covariance @ directions).diagonal()
     actual = regularizers.variances_along(values, directions, covariance="last_batch")
     torch.testing.assert_close(actual, desired)
-
-
-@pytest.mark.parametrize("exponent", [1.0, 2.62])
-@pytest.mark.parametrize("first", [1, 10])
-@pytest.mark.parametrize("scale", [None, 7.0])
-def test_distance_of_the_law_itself_is_zero(exponent, first, scale):
-    n = torch.arange(1.0, 51)
-    distance = regularizers.spectral_distance(
-        7 * n**-exponent, exponent=exponent, first=first, scale=scale
-    )
-    assert distance.item() == pytest.approx(0, abs=1e-25 + 1e-14)
 
 
 def test_law_goes_through_its_first_rank_whatever_the_scale_of_the_spectrum():

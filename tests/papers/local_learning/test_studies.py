@@ -74,13 +74,6 @@ def study(parent, experiment="bio_attacks", variant="corrected", **fields):
 # ------------------------------------------------------------------------------ critical norms
 
 
-def test_images_are_in_proportion_and_always_the_same():
-    x, y = digits()
-    shares = torch.bincount(data.load("digits").y_test.long(), minlength=10) / 360
-    assert (torch.bincount(y.long(), minlength=10) - IMAGES * shares).abs().max() < 1.5
-    torch.testing.assert_close(digits()[0], x)
-
-
 def test_no_attack_beats_the_distance_of_a_linear_boundary(classifier, linear):
     table, arrays = studies.fooled(study(classifier), classifier)
     weight, bias = linear
@@ -133,13 +126,6 @@ def test_networks_of_notebook_32_see_pixels(classifier):
     inside, _ = studies._attacked(study(classifier), classifier)
     assert sees_pixels
     torch.testing.assert_close(model(x), inside(networks.unit_norm(x)))
-
-
-@pytest.mark.parametrize("n", [2, 7, 400, 500])
-def test_thinned_sizes_keep_both_ends_and_their_order(n):
-    found = studies._thinned(critical.GRADIENT_SIZES, n)
-    assert len(found) == min(n, 400) and (np.diff(found) > 0).all()
-    np.testing.assert_allclose(found[[0, -1]], critical.GRADIENT_SIZES[[0, -1]])
 
 
 # ------------------------------------------------------------------------------------- spectra

@@ -114,18 +114,9 @@ def test_normalisation_follows_the_activation(x, generator):
     torch.testing.assert_close(network(x), network.readout(normalised))
 
 
-def test_networks_of_a_seed_are_alike():
-    nets = [
-        networks.perceptron(6, 5, 3, generator=torch.Generator().manual_seed(2)) for _ in range(2)
-    ]
-    x = torch.rand(4, 6)
-    assert torch.equal(nets[0](x), nets[1](x))
-
-
-@pytest.mark.parametrize("power", [0.5, float("inf")])
-def test_power_out_of_range_is_refused(power):
-    with pytest.raises(ValueError, match="n = .* is out of range"):
-        networks.Power(power)
+def test_power_below_one_is_refused():
+    with pytest.raises(ValueError, match="n = 0.5 is out of range"):
+        networks.Power(0.5)
 
 
 # ------------------------------------------------------------------------------- the training
@@ -146,11 +137,6 @@ def test_rates_of_the_spectral_network_decay_from_epoch_90():
     assert actual == pytest.approx([1e-3, 1e-3, 1e-3 / math.e, 1e-3 / math.e**2])
 
 
-def test_unknown_law_is_refused():
-    with pytest.raises(ValueError, match="law 'step'"):
-        Published(epochs=1, law="step")
-
-
 def trained(split, penalty=None, epochs=3, **options):
     generator = torch.Generator().manual_seed(0)
     batch_norm = isinstance(penalty, Spectral)
@@ -158,14 +144,6 @@ def trained(split, penalty=None, epochs=3, **options):
     settings = dataclasses.replace(SETTINGS, epochs=epochs)
     history = training.fit_network(network, split, settings, seed=1, penalty=penalty, **options)
     return network, history
-
-
-def test_training_lowers_the_loss_of_both_layers(split):
-    network, history = trained(split)
-    start = networks.perceptron(64, 20, 10, generator=torch.Generator().manual_seed(0))
-    losses = [row["train_loss"] for row in history.metrics]
-    assert losses[-1] < losses[0]
-    assert not torch.equal(network.linear.weight, start.linear.weight)
 
 
 def test_first_step_is_that_of_adam(split):
@@ -200,13 +178,6 @@ def test_penalty_changes_what_is_learned_and_resumes_to_the_same_bits(split, nam
     resumed, again = trained(split, PENALTIES[name](), checkpoint=checkpoint)
     assert torch.equal(resumed.linear.weight, desired.linear.weight)
     assert again.metrics == history.metrics
-
-
-@pytest.mark.parametrize("name", ["weights", "jacobian"])
-def test_penalty_on_weights_shrinks_them(split, name):
-    plain, _ = trained(split, epochs=20)
-    penalised, _ = trained(split, PENALTIES[name](), epochs=20)
-    assert penalised.linear.weight.norm() < 0.99 * plain.linear.weight.norm()
 
 
 def test_spectral_penalty_brings_the_spectrum_nearer_its_law(split):
@@ -367,34 +338,26 @@ def test_a_record_without_weights_is_refused(store, of_method):
         training.network_of(record)
 
 
-def test_a_layer_is_given_to_local_learning_alone():
-    with pytest.raises(ValueError, match="give a layer to 'kh' alone"):
-        HiddenNetwork("bio_networks", method="kh").check()
+READ_OUT = HiddenNetwork("bio_networks", method="kh", parent=LAYER)
+PLAIN = HiddenNetwork("bio_networks", method="bp")
 
 
 @pytest.mark.parametrize(
-    ("fields", "sentence"),
+    ("run", "fields", "sentence"),
     [
-        ({"density": 2.0}, "density = 2.0 is out of range"),
-        ({"limit": -5}, "limit = -5 is out of range"),
-        ({"evolving": True}, "evolving = True without a density: give one"),
+        (LAYER, {"density": 2.0}, "density = 2.0 is out of range"),
+        (LAYER, {"limit": -5}, "limit = -5 is out of range"),
+        (LAYER, {"evolving": True}, "evolving = True without a density: give one"),
+        (READ_OUT, {"parent": None}, "give a layer to 'kh' alone"),
+        (READ_OUT, {"batch_norm": True}, "batch_norm = True is not used by"),
+        (PLAIN, {"power": 4.5}, "power = 4.5 is not used by method 'bp'"),
+        (PLAIN, {"pruned": "corrected"}, "pruned = 'corrected' is not used by"),
+        (PLAIN, {"coupling": 0.1}, "coupling = 0.1 is not used by penalty 'none'"),
+        (PLAIN, {"method": "l2"}, "'l2' without a penalty: give it one"),
+        (PLAIN, {"law": "step"}, "law 'step'"),
     ],
 )
-def test_a_layer_out_of_range_is_refused(fields, sentence):
+def test_what_would_fail_or_mislead_is_refused_before_the_run(run, fields, sentence):
+    run.check()
     with pytest.raises(ValueError, match=sentence):
-        dataclasses.replace(LAYER, **fields).check()
-
-
-@pytest.mark.parametrize(
-    ("fields", "sentence"),
-    [
-        ({"method": "bp", "power": 4.5}, "power = 4.5 is not used by method 'bp'"),
-        ({"method": "bp", "pruned": "corrected"}, "pruned = 'corrected' is not used by"),
-        ({"method": "bp", "coupling": 0.1}, "coupling = 0.1 is not used by penalty 'none'"),
-        ({"method": "kh", "parent": LAYER, "batch_norm": True}, "batch_norm = True is not used by"),
-        ({"method": "l2"}, "'l2' without a penalty: give it one"),
-    ],
-)
-def test_what_a_network_does_not_use_is_refused(fields, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        HiddenNetwork("bio_networks", **fields).check()
+        dataclasses.replace(run, **fields).check()

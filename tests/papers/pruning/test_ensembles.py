@@ -8,21 +8,6 @@ from numpy.testing import assert_array_equal
 
 from papers.pruning import ensembles
 
-VOTES = np.array([[0, 1, 2, 2], [0, 1, 1, 0], [1, 1, 0, 2]])
-
-
-def test_vote_goes_to_the_class_of_most_members():
-    assert_array_equal(ensembles.majority_vote(VOTES[:, [0, 1, 3]]), [0, 1, 2])
-
-
-def test_tie_goes_to_the_lowest_class():
-    assert_array_equal(ensembles.majority_vote(np.array([[2], [1], [0], [2], [1]])), [1])
-    assert_array_equal(ensembles.majority_vote(VOTES)[2], 0)
-
-
-def test_vote_of_one_member_is_its_own():
-    assert_array_equal(ensembles.majority_vote(VOTES[:1]), VOTES[0])
-
 
 def test_votes_are_those_counted_one_by_one(rng):
     votes = rng.integers(0, 4, (6, 50))
@@ -32,12 +17,6 @@ def test_votes_are_those_counted_one_by_one(rng):
         most = max(counts.values())
         counted.append(min(label for label, n in counts.items() if n == most))
     assert_array_equal(ensembles.majority_vote(votes), counted)
-
-
-def test_order_of_the_members_does_not_matter(rng):
-    votes = rng.integers(0, 3, (5, 40))
-    shuffled = votes[rng.permutation(5)]
-    assert_array_equal(ensembles.majority_vote(votes), ensembles.majority_vote(shuffled))
 
 
 def test_pairs_of_percentiles_are_the_published_ones():

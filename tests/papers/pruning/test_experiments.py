@@ -1,39 +1,29 @@
 """Searches and studies as runs: the smallest ones, killed and made again."""
 
-import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from lib.runs.experiment import PROFILES
-from lib.runs.records import Store
-from papers import EXPERIMENTS
 from papers.pruning import experiments, fronts, studies, training
-from papers.pruning.studies import FrontStudy
-from papers.pruning.training import MaskSearch
+from papers.pruning.studies import FrontStudy, RegionStudy
 from tests import processes
+from tests.papers import made
 
 from .made import SMALL, task
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(EXPERIMENTS, tmp_path / "runs", tmp_path / "results")
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A store in which the small search is made."""
-    folder = tmp_path_factory.mktemp("whole")
-    made = Store(EXPERIMENTS, folder / "runs", folder / "results")
-    made.run(SMALL)
-    return made
+    store = made.store(tmp_path_factory.mktemp("whole"))
+    store.run(SMALL)
+    return store
 
 
-@pytest.mark.parametrize("steps", [0, 1, 3])
 @pytest.mark.ci
-def test_killed_search_goes_on_to_the_same_front(steps, whole, store):
-    processes.kill_after(store, SMALL, steps)
+def test_killed_search_goes_on_to_the_same_front(whole, store):
+    processes.kill_after(store, SMALL, 1)
     resumed, desired = store.run(SMALL), whole.stored(SMALL)
     np.testing.assert_array_equal(resumed.arrays[training.MASKS], desired.arrays[training.MASKS])
     np.testing.assert_array_equal(resumed.metrics.to_numpy(), desired.metrics.to_numpy())
@@ -71,32 +61,17 @@ def test_mask_of_all_ones_has_the_measures_of_the_full_head(objective):
     known = task()
     ones = np.ones((1, known.n_features), dtype=bool)
     units = np.ones((1, SMALL.n_hidden), dtype=bool)
-    by_units = dataclasses.replace(SMALL, mode="hidden")
+    by_units = replace(SMALL, mode="hidden")
     [full] = training.trained(SMALL, known, ones, [3])
     [same] = training.trained(by_units, known, units, [3])
     actual = training.measure(SMALL, known, full, "valid", objective)
     assert actual == pytest.approx(training.measure(by_units, known, same, "valid", objective))
 
 
-def test_minimised_objectives_are_undone_by_themselves(rng):
-    values = rng.random((5, 3))
-    names = ("accuracy", "density", "auroc")
-    np.testing.assert_allclose(training.minimised(training.minimised(values, names), names), values)
-
-
 def test_members_compared_are_spread_over_densities_and_hold_both_ends():
     densities = np.array([0.5, 0.1, 0.9, 0.3, 0.7])
     rows = studies.spread_over(densities, 3)
     np.testing.assert_array_equal(densities[rows], [0.1, 0.5, 0.9])
-
-
-@pytest.mark.parametrize("profile", PROFILES)
-def test_every_run_of_a_profile_is_in_range_and_named_once(profile):
-    runs = []
-    for experiment in experiments.EXPERIMENTS:
-        runs += experiment.runs(profile)
-    assert [run.check() for run in runs] == [None] * len(runs)
-    assert len({run.name for run in runs}) == len(runs)
 
 
 def test_ten_runs_of_both_methods_stand_behind_every_front():
@@ -110,47 +85,44 @@ def test_ten_runs_of_both_methods_stand_behind_every_front():
     assert set(counts.values()) == {10} and len(counts) == 10
 
 
-@pytest.mark.parametrize(
-    ("fields", "nearest"),
-    [
-        ({"objectives": "acuracy density"}, "accuracy"),
-        ({"fitness_part": "vald"}, "valid"),
-        ({"score": "softmx"}, "softmax"),
-        ({"mode": "feature"}, "features"),
-        ({"extractor": "mobilenet"}, "mobilenet_v2"),
-        ({"method": "nsga"}, "nsga2"),
-        ({"dataset": "rsma"}, "rsmas"),
-    ],
-)
-def test_unknown_name_is_refused_with_the_nearest(fields, nearest):
-    with pytest.raises(ValueError, match=nearest):
-        MaskSearch("mask_search", **fields).check()
+STUDY = FrontStudy("mask_fronts", parent=SMALL, dataset="digits")
+REGIONS = RegionStudy("mask_regions", parent=SMALL)
 
 
 @pytest.mark.parametrize(
-    ("fields", "sentence"),
+    ("run", "fields", "sentence"),
     [
-        ({"objectives": ""}, "objectives = '' names none, or one twice"),
-        ({"objectives": "accuracy accuracy"}, "'accuracy accuracy' names none, or one twice"),
-        ({"objectives": "accuracy", "stale": True}, "stale = True is not .* without 'auroc'"),
-        ({"objectives": "accuracy", "coarse": True}, "coarse = True is not .* without 'auroc'"),
-        ({"noise_std": 0.7}, "noise_std = 0.7 is not used by objectives without 'noise'"),
-        ({"method": "random_search", "stale": True}, "stale = True is not used by method 'random_"),
-        ({"train_images": -5}, "train_images = -5 is out of range"),
-        ({"train_images": 0}, "train_images = 0 is out of range"),
-        ({"valid_images": 0}, "valid_images = 0 is out of range"),
-        ({"division": -1}, "division = -1 is out of range"),
-        ({"noise_std": -1.0}, "noise_std = -1.0 is out of range"),
-        ({"weight_decay": -1.0}, "weight_decay = -1.0 is out of range"),
+        (SMALL, {"objectives": "acuracy density"}, "did you mean 'accuracy'"),
+        (SMALL, {"fitness_part": "vald"}, "did you mean 'valid'"),
+        (SMALL, {"score": "softmx"}, "did you mean 'softmax'"),
+        (SMALL, {"mode": "feature"}, "did you mean 'features'"),
+        (SMALL, {"extractor": "mobilenet"}, "did you mean 'mobilenet_v2'"),
+        (SMALL, {"method": "nsga"}, "did you mean 'nsga2'"),
+        (SMALL, {"dataset": "rsma"}, "did you mean 'rsmas'"),
+        (SMALL, {"stop_on": "test"}, "unknown loss to stop on"),
+        (SMALL, {"objectives": ""}, "objectives = '' names none, or one twice"),
+        (SMALL, {"objectives": "accuracy accuracy"}, "'accuracy accuracy' names none, or one"),
+        (
+            SMALL,
+            {"objectives": "accuracy", "stale": True},
+            "stale = True is not .* without 'auroc'",
+        ),
+        (SMALL, {"objectives": "accuracy", "coarse": True}, "coarse = True is not .* without"),
+        (SMALL, {"noise_std": 0.7}, "noise_std = 0.7 is not used by objectives without 'noise'"),
+        (SMALL, {"method": "random_search", "stale": True}, "stale = True is not used by method"),
+        (SMALL, {"train_images": 0}, "train_images = 0 is out of range"),
+        (SMALL, {"division": -1}, "division = -1 is out of range"),
+        (SMALL, {"noise_std": -1.0}, "noise_std = -1.0 is out of range"),
+        (SMALL, {"learning_rate": float("inf")}, "learning_rate = inf is out of range"),
+        (SMALL, {"population": 1}, "population = 1 is out of range"),
+        (SMALL, {"evaluations": 5}, "5 evaluations do not fill a population of 6: give more"),
+        (STUDY, {"compared": 0}, "set_heads = 3 of 0 densities compared: give no more"),
+        (REGIONS, {"area": 1.0}, "area = 1.0 is out of range"),
+        (REGIONS, {"draws": 0}, "draws = 0 is out of range"),
+        (REGIONS, {"parent": replace(SMALL, mode="hidden")}, "give a search whose masks are of"),
     ],
 )
-def test_search_out_of_range_is_refused(fields, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        MaskSearch("mask_search", **fields).check()
-
-
-def test_heads_evolved_at_densities_that_are_not_compared_are_refused():
-    run = FrontStudy("mask_fronts", parent=SMALL, dataset="digits", compared=2, set_heads=2)
+def test_what_would_fail_or_mislead_is_refused_before_the_run(run, fields, sentence):
     run.check()
-    with pytest.raises(ValueError, match="set_heads = 2 of 0 densities compared: give no more"):
-        dataclasses.replace(run, compared=0).check()
+    with pytest.raises(ValueError, match=sentence):
+        replace(run, **fields).check()

@@ -72,13 +72,6 @@ def test_hypervolume_of_nothing_is_zero():
     assert fronts.hypervolume(np.zeros((0, 3))) == 0
 
 
-def test_hypervolumes_grow_with_what_is_seen(rng):
-    points = rng.random((40, 3))
-    volumes = [fronts.hypervolume(points[:n]) for n in range(1, 41)]
-    assert (np.diff(volumes) >= 0).all()
-    assert volumes[-1] == fronts.hypervolume(points)
-
-
 def test_partial_correlation_is_that_of_the_residuals(rng):
     given_ = rng.permutation(50).astype(float)
     x, y = given_ + 20 * rng.normal(size=50), given_ + 20 * rng.normal(size=50)

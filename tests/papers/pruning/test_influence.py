@@ -7,14 +7,20 @@ from scipy import stats
 from papers.pruning import influence
 
 
-def test_runs_that_agree_by_chance_are_refuted_as_often_as_stated():
+def smallest_p(counts, rng):
+    return influence.p_values_of_runs(counts, rng=rng, draws=99).min()
+
+
+def p_of_agreement(counts, rng):
+    return influence.agreement(counts, rng=rng, draws=99).p
+
+
+@pytest.mark.parametrize("p_of", [smallest_p, p_of_agreement])
+def test_agreement_by_chance_is_found_as_often_as_stated(p_of):
     # 200 families of 5 runs and 30 features; below .1 should be one in ten: 20 ± 4.2
     rng = np.random.default_rng(1)
-    refuted = 0
-    for _ in range(200):
-        counts = rng.binomial(10, 0.5, size=(5, 30))
-        refuted += influence.p_values_of_runs(counts, rng=rng, draws=99).min() <= 0.1
-    assert abs(refuted - 20) < 4 * 4.3
+    found = sum(p_of(rng.binomial(10, 0.5, size=(5, 30)), rng) <= 0.1 for _ in range(200))
+    assert abs(found - 20) < 4 * 4.3
 
 
 def test_feature_that_every_run_keeps_is_found(rng):
@@ -57,16 +63,6 @@ def test_permutations_that_agree_as_much_count(rng, n_features):
     p = 1 / n_features
     actual = influence.agreement(counts, rng=rng, draws=2000).p
     assert actual == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 2000))
-
-
-def test_agreement_by_chance_is_found_as_often_as_stated():
-    # 200 families; below .1 should be one in ten: 20 ± 4.2
-    rng = np.random.default_rng(2)
-    found = 0
-    for _ in range(200):
-        counts = rng.binomial(10, 0.5, size=(5, 30))
-        found += influence.agreement(counts, rng=rng, draws=99).p <= 0.1
-    assert abs(found - 20) < 4 * 4.3
 
 
 def test_spread_of_agreement_by_chance_is_that_of_independent_pairs(rng):

@@ -1,12 +1,8 @@
 """Which regions are hidden, and with what."""
 
-import dataclasses
-
 import pytest
 import torch
 
-from lib.runs.records import Store
-from papers import EXPERIMENTS
 from papers.pruning import occlusion, studies
 from papers.pruning.studies import RegionStudy
 
@@ -51,8 +47,7 @@ def test_covered_pixels_have_the_mean_colour_and_others_stay(generator):
     assert (actual[:, :, 0, 0].double() == desired).all()
 
 
-def test_nothing_hidden_is_the_accuracy_of_the_member(tmp_path):
-    store = Store(EXPERIMENTS, tmp_path / "runs", tmp_path / "results")
+def test_nothing_hidden_is_the_accuracy_of_the_member(store):
     run = RegionStudy("mask_regions", parent=SMALL, dataset="digits", images=40, draws=2)
     record = store.run(run)
     table = record.metrics.set_index("kind")
@@ -62,24 +57,7 @@ def test_nothing_hidden_is_the_accuracy_of_the_member(tmp_path):
     assert not set(record.arrays["kept"]) & set(record.arrays["others"])
 
 
-@pytest.mark.parametrize(
-    "fields", [{"area": 1.0}, {"kept": 0}, {"images": 0}, {"draws": 0}], ids=str
-)
-def test_field_out_of_range_is_refused_before_anything_is_run(fields):
-    run = RegionStudy("mask_regions", parent=SMALL, **fields)
-    (name,) = fields
-    with pytest.raises(ValueError, match=f"{name} = .* is out of range: give"):
-        run.check()
-
-
-def test_masks_of_hidden_units_are_refused():
-    run = RegionStudy("mask_regions", parent=dataclasses.replace(SMALL, mode="hidden"))
-    with pytest.raises(ValueError, match="mode = 'hidden': give a search whose masks are of feat"):
-        run.check()
-
-
-def test_more_than_half_of_the_features_leave_too_few_others(tmp_path):
-    store = Store(EXPERIMENTS, tmp_path / "runs", tmp_path / "results")
+def test_more_than_half_of_the_features_leave_too_few_others(store):
     n_features = SMALL.task().n_features
     run = RegionStudy("mask_regions", parent=SMALL, dataset="digits", kept=n_features // 2 + 1)
     with pytest.raises(ValueError, match=f"leaves fewer others: give at most {n_features // 2}"):

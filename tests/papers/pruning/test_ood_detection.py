@@ -52,12 +52,6 @@ def test_largest_softmax_is_the_formula(temperature):
     assert_allclose(ood_detection.largest_softmax(Z, temperature), desired, rtol=1e-12)
 
 
-def test_softmax_at_a_high_temperature_orders_by_largest_less_mean_logit(rng):
-    z = torch.from_numpy(rng.normal(size=(30, 4)))
-    desired = (z.amax(1) - z.mean(1)).argsort()
-    assert (np.argsort(ood_detection.largest_softmax(z, 1e6)) == desired.numpy()).all()
-
-
 def test_single_precision_does_not_tie_the_scores_at_temperature_1000(rng):
     z = torch.from_numpy(rng.normal(size=(300, 14))).float()
     assert len(np.unique(ood_detection.largest_softmax(z))) == 300
@@ -67,30 +61,6 @@ def test_auroc_is_scikit_learns_with_ties(drawn):
     inside, outside = drawn
     truth = np.repeat([1, 0], [len(inside), len(outside)])
     assert ood_detection.auroc(*drawn) == pytest.approx(roc_auc_score(truth, np.concatenate(drawn)))
-
-
-def test_auroc_is_the_share_of_pairs_in_order(drawn):
-    inside, outside = drawn
-    above = inside[:, None] > outside
-    ties = inside[:, None] == outside
-    assert ood_detection.auroc(inside, outside) == pytest.approx((above + ties / 2).mean())
-
-
-@pytest.mark.parametrize(
-    ("inside", "outside", "desired"),
-    [
-        ([3.0, 2.0], [1.0, 0.0, -1.0], 1.0),
-        ([0.0], [1.0, 2.0], 0.0),
-        ([1.0, 1.0, 1.0], [1.0, 1.0], 0.5),
-        ([2.0, 0.0], [1.0], 0.5),
-    ],
-)
-def test_auroc_of_closed_cases(inside, outside, desired):
-    assert ood_detection.auroc(inside, outside) == desired
-
-
-def test_auroc_and_its_mirror_add_to_one(drawn):
-    assert ood_detection.auroc(*drawn) + ood_detection.auroc(*drawn[::-1]) == pytest.approx(1)
 
 
 def test_released_area_is_the_exact_one_up_to_its_grid(rng):
@@ -112,14 +82,3 @@ def test_noise_of_nothing_is_the_plain_accuracy_and_much_noise_is_chance(head, x
     options = {"generator": torch.Generator().manual_seed(0)}
     assert ood_detection.noise_accuracy(head, x, y, noise_std=0.0, **options) == 1
     assert ood_detection.noise_accuracy(head, x, y, noise_std=100.0, **options) < 0.7
-
-
-def test_heads_meet_the_same_noise(head, x):
-    y = head.logits(x).argmax(1)
-    first, second = (
-        ood_detection.noise_accuracy(
-            head, x, y, noise_std=1.0, generator=torch.Generator().manual_seed(5)
-        )
-        for _ in range(2)
-    )
-    assert first == second < 1

@@ -52,7 +52,7 @@ def test_initial_masks_have_ones_at_every_position_equally(rng):
 
 
 def test_search_reaches_every_point_of_a_known_front():
-    settings = Settings(evaluations=4000)
+    settings = Settings(offspring=30, evaluations=4000)
     found = search.run(leading_ones_trailing_zeros, LENGTH, settings, seed=0)
     points = found.objectives[fronts.front(found.objectives)]
     desired = [(-i, i - LENGTH) for i in range(LENGTH + 1)]
@@ -101,8 +101,7 @@ def test_random_search_covers_what_the_law_says():
     assert abs(np.mean(volumes) - desired) < 4 * error + 1e-3  # densities are whole thousandths
 
 
-@pytest.mark.parametrize("method", search.METHODS)
-@pytest.mark.parametrize("step", [1, 5, 30])
+@pytest.mark.parametrize(("method", "step"), [("nsga2", 1), ("nsga2", 30), ("random_search", 5)])
 def test_interrupted_search_goes_on_to_the_same_masks(method, step, tmp_path):
     settings = Settings(method=method, evaluations=120)
     whole = search.run(leading_ones_trailing_zeros, LENGTH, settings, seed=1)
@@ -148,25 +147,9 @@ def test_half_the_steps_of_many_offspring_use_as_many_evaluations():
 
 
 @pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"method": "nsga3"}, "nsga2"),
-        ({"population": 1}, "population = 1"),
-        ({"offspring": 2.5}, "offspring = 2.5"),
-        ({"evaluations": float("inf")}, "evaluations = inf"),
-        ({"evaluations": 10}, "10 evaluations"),
-    ],
-)
-def test_settings_out_of_range_are_refused(fields, message):
-    with pytest.raises(ValueError, match=message):
-        Settings(**fields)
-
-
-@pytest.mark.parametrize(
     ("fields", "seed", "length", "sentence"),
     [
         ({"method": "random_search"}, 0, LENGTH, "method = nsga2, not random_search"),
-        ({"evaluations": 300}, 0, LENGTH, "evaluations = 200, not 300"),
         ({}, 5, LENGTH, "seed = 0, not 5"),
         ({}, 0, LENGTH + 1, f"length = {LENGTH}, not {LENGTH + 1}"),
     ],

@@ -83,20 +83,14 @@ def percent(records, by="accuracy"):
     return table.set_index("who")["value"], table["voters"].unique().tolist()
 
 
-def test_vote_is_chosen_on_validation_images():
-    rows = voted(50, 0.8, vote=0.9, best=0.8, mean=0.7, alike=0.75)
-    rows += voted(60, 0.9, vote=0.6, best=0.5, mean=0.4, alike=0.45)
-    found, voters = percent([studied(0, FRONT + rows)])
-    assert voters == [4]
-    assert (found["vote"], found["alike"]) == pytest.approx((60, 45))
-
-
-def test_vote_can_be_chosen_by_auroc_instead():
+@pytest.mark.parametrize(("by", "desired"), [("accuracy", (60, 45)), ("auroc", (90, 75))])
+def test_vote_is_chosen_on_validation_images_by_either_measure(by, desired):
     rows = voted(50, 0.8, vote=0.9, best=0.8, mean=0.7, alike=0.75)
     rows += voted(60, 0.9, vote=0.6, best=0.5, mean=0.4, alike=0.45)
     rows = [{**row, "valid_auroc": 1 - row["valid_accuracy"]} for row in rows]
-    found, _ = percent([studied(0, FRONT + rows)], by="auroc")
-    assert found["vote"] == pytest.approx(90)
+    found, voters = percent([studied(0, FRONT + rows)], by)
+    assert voters == [4]
+    assert (found["vote"], found["alike"]) == pytest.approx(desired)
 
 
 def test_rival_of_a_vote_is_the_best_of_the_whole_front_on_validation():

@@ -5,13 +5,6 @@ from papers.pruning import tasks
 from .made import split
 
 
-def test_strangers_are_as_many_as_the_part_from_every_other_set_evenly():
-    others = [split(seed, 40, shift=10.0 * seed) for seed in (1, 2)]
-    task = tasks.of_split(split(0, 31), others)
-    of_second = task.strangers["valid"].mean(dim=1) > 15
-    assert len(task.strangers["valid"]) == 31 and of_second.sum() == 15
-
-
 def test_strangers_of_a_part_come_from_the_same_part():
     other = split(1, 90)
     task = tasks.of_split(split(0, 30), [other])

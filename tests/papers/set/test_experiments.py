@@ -7,13 +7,7 @@ import pytest
 import papers
 from papers import EXPERIMENTS
 from papers.set import experiments
-from papers.shared.sparse_training import SparseTraining
-
-
-def differences(run, other):
-    """The fields in which two runs differ."""
-    shared = {field.name for field in dataclasses.fields(SparseTraining)} | {"l1"}
-    return {name for name in shared if getattr(run, name, 0.0) != getattr(other, name, 0.0)}
+from tests.papers.made import differences
 
 
 def test_methods_of_a_setting_differ_in_their_links_alone():

@@ -5,9 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib import data, models, train
+from lib import models
 from lib._compiled import launch
-from lib.evolution import Evolution
 from papers.set.sharpness import SharpnessAware
 
 RADIUS = 0.3
@@ -123,22 +122,6 @@ def test_no_move_is_longer_than_the_radius(dtype, size, monkeypatch):
     assert -1e-5 < move < RADIUS + 1e-5
     if size > 1e-12:
         assert move == pytest.approx(RADIUS, abs=1e-5)
-
-
-def test_training_by_it_learns_and_evolves():
-    split = data.load("digits", limit=400)
-    net = models.mlp((64, 40, 10), density=0.2, standardisation=split.standardisation(), seed=0)
-    settings = train.Settings(epochs=12, evolution=Evolution())
-    history = train.fit(net, split, settings, seed=1, objective=SharpnessAware(0.05))
-    assert history.metrics[-1]["test_accuracy"] > 0.7
-
-
-@pytest.mark.parametrize("radius", [0, -1.0, float("inf"), float("nan")])
-def test_radius_out_of_range_is_refused(radius):
-    with pytest.raises(
-        ValueError, match=f"radius = {radius} is out of range: give a finite number above 0"
-    ):
-        SharpnessAware(radius)
 
 
 def test_threads_change_no_bit(batch):

@@ -75,16 +75,6 @@ def test_map_stands_as_the_image_does():
     assert change[:2, 2:].sum() > change.sum() / 2  # a quarter of the map
 
 
-def test_network_has_the_published_number_of_weights():
-    # 3.4 million, Table 4 of Sandler et al.: 3,504,872 with the biases of the classifier
-    n = sum(parameter.numel() for parameter in vision.mobilenet_v2().parameters())
-    assert n == pytest.approx(3.4e6, rel=0.04)
-
-
-def test_map_has_a_thirty_second_of_the_side(network, images):
-    assert network.features(images.float()).shape == (2, 1280, 2, 2)
-
-
 def tensorflow_padded(x, weight, stride):
     """A convolution with padding "same", as TensorFlow pads: bottom and right first."""
     side, kernel = x.shape[-1], weight.shape[-1]
@@ -124,12 +114,6 @@ def test_other_images_are_refused(wrong):
         backbone.turned_to_unit_range(wrong)
 
 
-def test_enlarged_image_keeps_what_does_not_change(images):
-    flat = torch.full((1, 3, 28, 28), 77, dtype=torch.uint8)
-    assert torch.equal(backbone.enlarged(flat, 128), torch.full((1, 3, 128, 128), 77).byte())
-    assert backbone.enlarged(images, 64) is images
-
-
 def test_weights_that_are_not_here_are_named_with_the_ways_to_them(own):
     assert not backbone.is_here("mobilenet_v2")
     with pytest.raises(data.DataUnavailable, match="imagenet.npz is not here: set SPARSE_DATA_DIR"):
@@ -162,11 +146,6 @@ def test_enlarged_image_has_the_bits_of_torchs_interpolation(generator, side):
     how = dict(size=(64, 64), mode="bilinear", align_corners=False)
     desired = F.interpolate(images.float(), **how).round().byte()
     assert torch.equal(backbone.enlarged(images, 64), desired)
-
-
-def test_unknown_extractor_is_refused_with_the_nearest():
-    with pytest.raises(ValueError, match="unknown extractor 'mobilenet': did you mean"):
-        backbone.extractor("mobilenet")
 
 
 def test_tiny_network_is_the_same_each_time_and_tells_its_digits():

@@ -113,9 +113,8 @@ def test_what_is_interrupted_goes_on_from_its_checkpoint(place, stored, network,
     torch.testing.assert_close(split.x_test, desired_features(stored["x_test"]))
 
 
-@pytest.mark.parametrize("damage", [b"", b"no checkpoint"])
-def test_damaged_checkpoint_costs_the_work_and_nothing_else(place, stored, network, damage):
-    archive(place).with_suffix(".part").write_bytes(damage)
+def test_damaged_checkpoint_costs_the_work_and_nothing_else(place, stored, network):
+    archive(place).with_suffix(".part").write_bytes(b"")
     features.load("rps28")
     assert network.seen == 100
 
@@ -196,15 +195,8 @@ def test_large_set_is_cut_in_proportion(place, stored, monkeypatch):
     split = features.load("rps28")
     assert len(split.x_train) + len(split.x_valid) == 30
     assert np.bincount(split.y_test).tolist() == [3, 3, 3]
-    torch.testing.assert_close(split.x_test[0], _feature_of(stored, split.y_test[0]))
-
-
-def _feature_of(stored, label):
-    """Of the first test image of a class that is among the nine drawn."""
-    order = data.stratified_order(20, stored["y_test"].astype(np.int64))
-    first = min(i for i in order[:9])
-    assert stored["y_test"][first] == int(label)
-    return desired_features(stored["x_test"][[first]])[0]
+    drawn = np.sort(data.stratified_order(20, stored["y_test"].astype(np.int64))[:9])
+    torch.testing.assert_close(split.x_test, desired_features(stored["x_test"][drawn]))
 
 
 # digits and strangers
@@ -248,12 +240,6 @@ def test_strangers_come_evenly_by_set_and_class():
     assert [sum(counts[s, c] for c in range(3)) for s in range(3)] == [9, 8, 8]
     assert {counts[0, 0], counts[0, 1]} == {4, 5}
     assert [counts[1, c] for c in range(3)] == [2, 3, 3]
-
-
-def test_strangers_are_of_the_part_asked_for(low, high):
-    found = features.strangers([high], 40, "test")
-    assert all((high.x_test == row).all(1).any() for row in found)
-    assert torch.equal(found, features.strangers([high], 40, "test"))
 
 
 def test_set_with_too_few_images_gives_all_it_has():

@@ -34,7 +34,7 @@ def test_run_inherits_links_or_degrees_with_new_weights(inherits, store):
     assert not torch.isclose(*weights).any()
 
 
-@pytest.mark.parametrize("inherits", ["support", "degrees", "largest"])
+@pytest.mark.parametrize("inherits", ["degrees", "largest"])
 def test_interrupted_heir_resumes_to_the_same_bits(inherits, store, tmp_path):
     run = child(inherits, epochs=3)
     store.run(run.parent)

@@ -11,14 +11,10 @@ def test_every_method_has_a_look():
     assert set(LABELS.methods) == set(methods.METHODS)
 
 
-def test_no_two_methods_have_one_name():
-    names = [look["label"] for look in LABELS.methods.values()]
-    assert len(set(names)) == len(names)
-
-
-def test_no_two_methods_are_drawn_alike():
-    looks = [(look["color"], look["ls"]) for look in LABELS.methods.values()]
-    assert len(set(looks)) == len(looks)
+def test_no_two_methods_have_one_name_or_are_drawn_alike():
+    looks = LABELS.methods.values()
+    assert len({look["label"] for look in looks}) == len(looks)
+    assert len({(look["color"], look["ls"]) for look in looks}) == len(looks)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from lib.robustness.defences import Adversarial, DropConnect
-from lib.runs.config import from_fields
 from lib.runs.experiment import PROFILES
 from papers import EXPERIMENTS
 from papers.adaptive_topology import experiments, labels
@@ -89,12 +88,6 @@ def test_a_radius_of_growth_is_refused_where_no_link_grows_by_gradient(changes):
     run = dataclasses.replace(of("growth by attacked examples"), **{**static, **changes})
     with pytest.raises(ValueError, match="grow_radius = 0.1 changes nothing"):
         run.check()
-
-
-def test_robust_training_is_read_back_from_its_file():
-    run = of("both")
-    again = from_fields(run.fields_to_write())
-    assert again == run and again.name == run.name
 
 
 def test_every_network_has_its_study():

@@ -54,9 +54,7 @@ def test_dense_network_on_a_gpu_learns_what_it_does_on_the_cpu(store, monkeypatc
     assert actual == pytest.approx(expected, rel=1e-3, abs=0.01)
 
 
-@pytest.mark.parametrize(
-    ("run", "kill_after"), [(BASE, 1), (BASE, 5), (GRADIENT, 0), (GRADIENT, 3)]
-)
+@pytest.mark.parametrize(("run", "kill_after"), [(BASE, 5), (GRADIENT, 0), (GRADIENT, 3)])
 def test_killed_run_resumes_to_the_same_bits(run, kill_after, store, tmp_path):
     processes.kill_after(store, run, kill_after)
     assert not (store.runs / run.name).exists()
@@ -156,15 +154,12 @@ def test_variants_are_reachable_by_configuration(changes, store):
     [
         ({"density": 0.1, "er_epsilon": 2.0}, "give one of them"),
         ({"method": "dense", "density": 0.1}, "has all links"),
-        ({"method": "dense_small", "er_epsilon": 2.0}, "has all links"),
         ({"epochs": 0}, "epochs = 0"),
         ({"optimiser": "sdg"}, "did you mean 'sgd'"),
         ({"drop": "sgin"}, "did you mean 'sign'"),
         ({"validation": -5}, "validation = -5 is out of range"),
         ({"limit": -3}, "limit = -3 is out of range"),
-        ({"test_images": -7}, "test_images = -7 is out of range"),
         ({"density": 1.5}, "density = 1.5 is out of range"),
-        ({"density": -1}, "density = -1.0 is out of range"),
         ({"er_epsilon": -3}, "er_epsilon = -3.0 is out of range"),
         ({"activation": "reul"}, "unknown activation 'reul': did you mean 'relu'"),
         ({"dropout": 1.5}, "dropout = 1.5 is out of range"),
@@ -183,17 +178,10 @@ def test_what_would_fail_or_mislead_is_refused_before_the_run(fields, sentence):
 
 
 def test_store_refuses_such_a_run_before_it_writes_anything(store):
-    run = SparseTraining("x", dataset="digits", grow="gradient")
-    with pytest.raises(
-        ValueError, match=r"grow = 'gradient' is not used by links that stay \(drop = None\)"
-    ):
-        store.run(dataclasses.replace(run, experiment=BASE.experiment))
+    run = dataclasses.replace(BASE, drop=None, grow="gradient")
+    with pytest.raises(ValueError, match="grow = 'gradient' is not used by links that stay"):
+        store.run(run)
     assert not list(store.runs.glob("*/"))
-
-
-def test_unknown_field_is_refused_with_the_nearest():
-    with pytest.raises(ValueError, match="did you mean 'epochs'"):
-        SparseTraining("x").with_changes({"epoch": 1})
 
 
 def test_links_of_the_start_do_not_depend_on_the_standardisation():
@@ -212,9 +200,3 @@ def test_pixels_are_standardised_together_or_each_by_itself():
     constant = split.x_train.flatten(1).std(0) == 0
     assert mean.shape == std.shape == (64,) and constant.any()
     assert (std[constant] == 1).all()
-
-
-def test_progress_of_a_run_is_counted_in_epochs(store):
-    told = []
-    store.run(BASE, progress=told.append)
-    assert told == [1, 2, 3, 4, 5, 6] and BASE.size == 6

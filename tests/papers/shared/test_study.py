@@ -88,12 +88,12 @@ def test_parent_out_of_range_is_refused_before_anything_is_run():
 @pytest.mark.parametrize(
     "change",
     [
-        *[{name: 0} for name in ("images", "draws", "steps", "restarts", "queries")],
+        {"images": 0},
+        {"queries": 0},
         {"points": 1},
         {"bisections": -1},
         {"radii": (0.1, -0.1)},
         {"radii_l2": (float("nan"),)},
-        {"radii_l2": (float("inf"),)},
     ],
     ids=str,
 )

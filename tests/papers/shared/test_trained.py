@@ -79,18 +79,6 @@ def test_dense_robustness_network_is_not_shipped(store):
     assert not any(name.startswith("state.") for name in store.stored(run).arrays)
 
 
-def test_degrees_are_those_of_the_links(store):
-    record = store.run(BASE)
-    table = trained.degrees(record)
-    assert list(table) == ["layer", "side", "epoch", "links"]
-    for layer, support in trained.supports(record).items():
-        rows = table[(table["layer"] == layer) & (table["epoch"] == "final")]
-        if len(rows):  # the output layer has none
-            links = rows.set_index("side")["links"]
-            assert links["in"].tolist() == support.crow.diff().tolist()
-            assert links["out"].tolist() == support.tcrow.diff().tolist()
-
-
 def test_links_were_recorded_at_epochs_in_their_order(store):
     record = store.run(BASE)
     assert trained.link_epochs(record) == [0, 1, 2, 5, 6, "final"]

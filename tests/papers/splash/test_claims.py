@@ -222,15 +222,6 @@ def test_a_smaller_gain_is_undecidable_since_the_paper_does_not_say_of_what(epoc
     assert row["reason"] == claims.SILENT
 
 
-def test_intervals_of_the_largest_gain_are_simultaneous():
-    one = attacked({"pgd": 0.1, "apgd_ce": -0.1, "square": -0.1})
-    for record in one:
-        record.metrics = record.metrics[record.metrics["measure"] == "pgd"]
-    alone = claims.largest_gain(one)
-    together = claims.largest_gain(attacked({"pgd": 0.1, "apgd_ce": -0.1, "square": -0.1}))
-    assert together.value == pytest.approx(alone.value) and together.low < alone.low
-
-
 def test_networks_of_the_comparisons_do_not_enter_the_claims():
     records = attacked(
         {"pgd": 0.9, "apgd_ce": 0.9, "square": 0.9}, base=0.05, parent="unit_defended"

@@ -1,19 +1,12 @@
 """Which networks the profiles train: pairs, lengths, what is held, substitutes."""
 
-import dataclasses
-
 import pytest
 
 from lib.runs.experiment import PROFILES
 from papers import STORE
 from papers.splash import experiments
 from papers.splash.experiments import accuracy, substitute
-
-
-def same_but(run, names):
-    """The fields of a run but for some."""
-    fields = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
-    return {name: value for name, value in fields.items() if name not in names}
+from tests.papers.made import same_but
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -79,11 +79,7 @@ def tuning(profile: str) -> list[CnnTraining]:
     validated = {"validation": 5000, "evaluate_test": False, "epochs": 5, "limit": 12_500}
     rates = {"learning_rate": [*RATES], "variant": "rate {learning_rate:g}"}
     few = {"learning_rate": [RATES[0]], "validation": 100, "epochs": 2, "limit": 300}
-    table = part(
-        {**rates, **CIFAR, **validated},
-        smoke={**SMALL, **few},
-        quick="smoke",
-    )
+    table = part({**rates, **CIFAR, **validated}, smoke={**SMALL, **few}, quick="smoke")
     return with_tops(CnnTraining, "set_cnn_tuning", **table[profile])
 
 

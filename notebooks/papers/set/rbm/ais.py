@@ -47,19 +47,6 @@ def schedule(n: int) -> Tensor:
     return torch.cat([torch.linspace(*segment, dtype=torch.float64) for segment in SEGMENTS])
 
 
-def check_schedule(betas: Tensor) -> None:
-    """Refuse temperatures that do not run from 0 to 1 without falling. Raises ValueError."""
-    if len(betas) < 2:
-        raise ValueError(f"{len(betas)} temperatures are too few: give at least 2")
-    if betas[0] != 0 or betas[-1] != 1:
-        raise ValueError(
-            f"the schedule runs from {float(betas[0]):g} to {float(betas[-1]):g}: give inverse"
-            " temperatures from 0 to 1"
-        )
-    if not (betas.diff() >= 0).all():
-        raise ValueError("the schedule falls somewhere: give inverse temperatures in order")
-
-
 # ------------------------------------------------------------------------------------- base model
 
 
@@ -150,9 +137,7 @@ def forward_weights(
     """(chains,) float64 log weights, the mean of whose exponentials is Z over that of the base;
     arguments and errors as in :func:`forward`.
     """
-    check_schedule(betas)
-    _check_chains(chains)
-    _check_base(base, rbm)
+    _check(rbm, base, betas, chains)
     p = base.log_odds.sigmoid()[:, None].expand(-1, chains)
     law = sampling.sampling_law(seed, 0)
     v = (p > sampling.uniforms(p.shape, law, dtype=torch.float64)).double()
@@ -173,9 +158,7 @@ def reverse(rbm: RBM, base: Base, betas: Tensor, v: Tensor, *, seed: int) -> Log
         rbm, base, betas, seed: as in :func:`forward`.
     Raises: ValueError as there.
     """
-    check_schedule(betas)
-    _check_chains(len(v))
-    _check_base(base, rbm)
+    _check(rbm, base, betas, len(v))
     check_binary(v, "the samples")
     columns = v.t().double().contiguous()
     log_weights = _annealed(rbm, base, columns, betas.flip(0).tolist(), seed)
@@ -216,17 +199,24 @@ def _summed_up(log_weights: Tensor) -> tuple[float, float, float, float]:
     return float(value), float(se), float(log_weights.std()), float(ess)
 
 
-def _check_base(base: Base, rbm: RBM) -> None:
+def _check(rbm: RBM, base: Base, betas: Tensor, chains: int) -> None:
+    """Refuse what cannot be annealed. Raises ValueError."""
+    if len(betas) < 2:
+        raise ValueError(f"{len(betas)} temperatures are too few: give at least 2")
+    if betas[0] != 0 or betas[-1] != 1:
+        raise ValueError(
+            f"the schedule runs from {float(betas[0]):g} to {float(betas[-1]):g}: give inverse"
+            " temperatures from 0 to 1"
+        )
+    if not (betas.diff() >= 0).all():
+        raise ValueError("the schedule falls somewhere: give inverse temperatures in order")
+    if chains < 2:
+        raise ValueError(f"chains = {chains} is too few for a standard error: give at least 2")
     if len(base.log_odds) != rbm.n_visible:
         raise ValueError(
             f"the base model has {len(base.log_odds)} units and the machine {rbm.n_visible} visible"
             " ones: give base_of(the machine's training examples)"
         )
-
-
-def _check_chains(chains: int) -> None:
-    if chains < 2:
-        raise ValueError(f"chains = {chains} is too few for a standard error: give at least 2")
 
 
 # ------------------------------------------------------------------------------------ likelihoods

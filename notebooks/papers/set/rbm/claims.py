@@ -370,10 +370,7 @@ CLAIMS: dict[str, Claim] = {
         "smaller: 2,500 of 5,000 units, 120 epochs, CD-1",
     ),
     "S13": Claim(
-        MNIST,
-        mnist_gain,
-        "SET-RBM minus the dense RBM is {value:.1f} nats on MNIST.",
-        NARROWER,
+        MNIST, mnist_gain, "SET-RBM minus the dense RBM is {value:.1f} nats on MNIST.", NARROWER
     ),
     "S14": Claim(
         MNIST,

@@ -49,10 +49,7 @@ def _with_digits(runs: Runs) -> Runs:
 # --------------------------------------------------------------------------------- DNA: Fig. 2
 
 TRIED: dict[int, Fields] = {  # each with each, by number of hidden units
-    250: {
-        "learning_rate": [0.0003, 0.001, 0.003, 0.01, 0.03],
-        "weight_decay": [2e-4, 2e-3, 2e-2],
-    },
+    250: {"learning_rate": [0.0003, 0.001, 0.003, 0.01, 0.03], "weight_decay": [2e-4, 2e-3, 2e-2]},
     500: {"learning_rate": [0.001, 0.003, 0.01], "weight_decay": [2e-4, 2e-3]},
 }
 TUNED: dict[int, dict[str, Fields]] = {  # what validation chooses of these
@@ -234,9 +231,7 @@ def study_numbers(record: Record) -> Fields:
 
 
 def _training(
-    name: str,
-    configs: Callable[[str], Runs],
-    keeps: Callable[[Record, str], bool] = training.keeps,
+    name: str, configs: Callable[[str], Runs], keeps: Callable[[Record, str], bool] = training.keeps
 ) -> Experiment:
     return Experiment(name, configs, training.make, numbers=training.numbers, keeps=keeps)
 

@@ -1,23 +1,16 @@
 """The network of Fig. 7: its weights, what its parts compute, what is refused."""
 
-from collections import OrderedDict
-
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib import layers, models
-from lib.evolution import Evolution, evolve_
+from lib import layers
 from lib.models import ImageDropout, count_parameters
-from lib.train import Settings, make_optimiser
 from papers.set.cnn.network import MapDropout, set_cnn, top_weights
 
 CIFAR = (3, 32, 32)
 SMALL = {"filters": (4, 6), "hidden": (24, 20)}
-SETTINGS = Settings(epochs=1, learning_rate=0.05, momentum=0.9, weight_decay=1e-3)
-OTHER_PLACES = Evolution(drop_fraction=0.3, regrow_dropped=False)
-
 # numbers of weights
 
 
@@ -109,91 +102,6 @@ def test_dropout_of_maps_depends_on_values_not_on_memory(generator):
     last = x.to(memory_format=torch.channels_last)
     assert torch.equal(MapDropout(0.5, seed=1)(x), MapDropout(0.5, seed=1)(last))
     assert not torch.equal(MapDropout(0.5, seed=1)(x), ImageDropout(0.5, seed=1)(x))
-
-
-# a sparse top is a dense one with a mask
-
-
-class Masked(nn.Linear):
-    """A dense layer with the links of a sparse one."""
-
-    def __init__(self, sparse):
-        super().__init__(sparse.in_features, sparse.out_features)
-        self.take_(sparse)
-
-    @torch.no_grad()
-    def take_(self, sparse):
-        """Its weights and links."""
-        self.weight.copy_(sparse.to_dense())
-        self.bias.copy_(sparse.bias)
-        self.mask = mask_of(sparse)
-
-    def forward(self, x):
-        return F.linear(x, self.weight * self.mask, self.bias)
-
-
-def mask_of(sparse):
-    """(n_out, n_in) float, 1 where there is a link."""
-    positions = sparse.in_features * sparse.out_features
-    mask = torch.zeros(positions).index_fill(0, sparse.support.keys, 1)
-    return mask.view(sparse.out_features, sparse.in_features)
-
-
-def masked_twin():
-    """The same network with masked dense layers."""
-    twin = set_cnn((3, 8, 8), 5, er_epsilon=2, **SMALL)
-    modules = OrderedDict()
-    for name, module in twin.top.named_children():
-        modules[name] = Masked(module) if isinstance(module, layers.SparseLinear) else module
-    twin.top = nn.Sequential(modules)
-    return twin
-
-
-def follow_(masked, sparse, optimiser):
-    """What an evolution does to the links, done to the dense layer: weights and momentum of links
-    that survive stay, all others are 0.
-    """
-    new = mask_of(sparse)
-    survives = masked.mask * new
-    with torch.no_grad():
-        masked.weight *= survives
-        optimiser.state[masked.weight]["momentum_buffer"] *= survives
-    masked.mask = new
-
-
-def step_(net, optimiser, x, y):
-    optimiser.zero_grad()
-    F.cross_entropy(net(x), y).backward()
-    optimiser.step()
-
-
-def evolve_both_(nets, optimisers, generator):
-    """An evolution of the sparse top, followed by the masked one."""
-    layers_of = models.sparse_layers(nets[0])
-    for name, layer in layers_of.items():
-        before = mask_of(layer)
-        update = {"fraction": 0.3, "generator": generator, "optimiser": optimisers[0]}
-        evolve_(layer, OTHER_PLACES, **update)
-        assert not torch.equal(before, mask_of(layer))
-        follow_(nets[1].get_submodule(name), layer, optimisers[1])
-
-
-def test_features_are_those_of_a_masked_top_over_steps_with_an_evolution(generator):
-    nets = [set_cnn((3, 8, 8), 5, er_epsilon=2, **SMALL), masked_twin()]
-    optimisers = [make_optimiser(net, SETTINGS) for net in nets]
-    x = torch.rand(6, 3, 8, 8, generator=generator)
-    y = torch.arange(6) % 5
-    for step in range(10):
-        for net, optimiser in zip(nets, optimisers, strict=True):
-            step_(net, optimiser, x, y)
-        if step == 4:
-            evolve_both_(nets, optimisers, generator)
-    weights = [net.features.state_dict() for net in nets]
-    features = [net.eval()[:-1](x) for net in nets]
-    exactly = {"atol": 1e-9, "rtol": 0}
-    torch.testing.assert_close(weights[0], weights[1], **exactly)
-    torch.testing.assert_close(features[0], features[1], **exactly)
-    torch.testing.assert_close(nets[0](x), nets[1](x), **exactly)
 
 
 # what is refused

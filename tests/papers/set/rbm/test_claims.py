@@ -187,46 +187,12 @@ def test_where_the_fixed_support_is_best(tests, bounds):
     assert (found.value, found.low, found.high) == bounds
 
 
-def test_where_set_is_best():
-    found = measured("S17", grid("set", {100: -90, 250: -82, 500: -84}))
-    assert (found.value, found.low, found.high, found.unrun) == (1, 1, 11, True)
-    assert measured("S17", grid("set", {100: -90})) is None
-
-
-def test_links_at_equal_width_are_not_the_same():
-    runs = seeds("set", -80 + NOISE)
-    found = measured("S16", runs)
-    assert found.low == pytest.approx(0.9625, abs=2e-4)  # 7.7 / 8, of whole links
-    assert found.high == pytest.approx(40_741 / 42_048)  # CalTech 16 x 16
-    assert verdict("S16", runs) == "fails"
-
-
-def test_saving_is_the_smallest_among_the_data_sets_won():
-    runs = two_settings("set", -80 + NOISE) + two_settings("dense", -85 + NOISE)
-    runs += seeds("set", -20 + NOISE, dataset="nips", variant="one setting")
-    runs += seeds("dense", -10 + NOISE, dataset="nips", variant="one setting")
-    found = measured("S18", runs)
-    assert found.value == pytest.approx(45_000 / 3311)
-    assert (found.low, found.high, found.at) == (0, found.value, "DNA")
-    assert verdict("S18", runs) == "fails"
-
-
 # DNA over epochs
 
 
 def courses(method, curves, **fields):
     runs = [record(method, seed, curve=curve, **fields) for seed, curve in enumerate(curves)]
     return runs
-
-
-def test_fall_of_the_dense_machine_is_that_of_its_worst_width():
-    curves = [(-97, -96 + x, -106) for x in NOISE]
-    runs = courses("dense", curves, hidden=(100,))
-    runs += courses("dense", [(-97, -96, -116)] * 5, hidden=(500,))
-    runs += courses("dense", [(-97, -96, -200)] * 5, cd_steps=10)  # another panel
-    found = measured("S19", runs)
-    assert found.value == pytest.approx(-20) and found.n == 5
-    assert verdict("S19", runs) == "holds"
 
 
 def test_estimates_of_too_few_chains_are_no_part_of_a_course():

@@ -6,7 +6,6 @@ from papers import EXPERIMENTS, STORE
 from papers.set.rbm import experiments, studies
 from papers.set.rbm.experiments import TRIED, TUNED, dna
 from papers.shared.claims import chosen
-from tests.papers.set.rbm.records import seeds
 
 
 def test_runs_start_from_the_links_of_table_2():
@@ -40,17 +39,6 @@ def best_tried(records, fields):
     return {
         method: {name: getattr(tried[place].config, name) for name in fields}
         for method, place in best.items()
-    }
-
-
-def test_the_best_tried_is_what_validation_likes_best():
-    runs = seeds("dense", [-94.0], variant="tried", learning_rate=0.003)
-    runs += seeds("dense", [-88.0], variant="tried", learning_rate=0.03, visible_start="means")
-    runs += seeds("dense", [-70.0], variant="tuned", learning_rate=0.1)  # was not tried
-    runs += seeds("set", [-90.0], variant="tried", learning_rate=0.01)
-    assert best_tried(runs, ("learning_rate", "visible_start")) == {
-        "dense": {"learning_rate": 0.03, "visible_start": "means"},
-        "set": {"learning_rate": 0.01, "visible_start": "zeros"},
     }
 
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from lib import topology
-from lib.report.intervals import t_interval
 from lib.runs.records import Store
 from papers import EXPERIMENTS
 from papers.set.rbm import studies
@@ -101,14 +100,6 @@ def test_standard_error_of_a_difference_is_that_of_both():
     runs = [record("set", se=0.3), record("dense", se=0.4)]
     (row,) = studies.leads(studies.machines(runs)).to_dict("records")
     assert row["se"] == pytest.approx(0.5) and row["se_short"] == pytest.approx(1.5)
-
-
-def test_intervals_of_leads_are_t_intervals_over_seeds():
-    gaps = [4.0, 5.0, 7.0]
-    runs = seeds("set", [-80.0] * 3) + seeds("dense", [-80 - gap for gap in gaps])
-    (row,) = ranked(runs).to_dict("records")
-    desired = t_interval(gaps)
-    assert (row["low"], row["high"]) == pytest.approx((desired.low, desired.high))
 
 
 def test_two_settings_of_set_are_refused():

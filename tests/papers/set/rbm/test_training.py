@@ -8,11 +8,9 @@ import torch
 from numpy.testing import assert_allclose
 
 from lib import data
-from lib.runs.config import from_fields
-from lib.runs.records import Store
-from papers import EXPERIMENTS
 from papers.set.rbm import contrastive_divergence, exact, training
 from papers.set.rbm.training import RBMTraining
+from tests.papers import made
 from tests.processes import kill_after
 
 TINY = {
@@ -30,11 +28,6 @@ TINY = {
 }
 
 
-@pytest.fixture
-def store(tmp_path):
-    return Store(EXPERIMENTS, tmp_path / "runs", tmp_path / "results")
-
-
 def test_record_holds_likelihoods_links_and_the_machine(store):
     run = RBMTraining(**TINY)
     record = store.run(run)
@@ -49,18 +42,14 @@ def test_record_holds_likelihoods_links_and_the_machine(store):
     assert abs(full["value"] - exact.log_z(rbm)) < 4 * full["se"] + 0.05
     assert record.environment["ceilings"]["test"] == pytest.approx(exact.ceiling(x))
     assert record.summary()["links_training"] == 4 * (64 + 12)
-
-
-def test_best_machine_is_chosen_on_validation(store):
-    record = store.run(RBMTraining(**TINY))
     best = record.metrics.loc[record.metrics["valid"].idxmax(), "epoch"]
-    assert record.environment["final"]["best_epoch"] == best
+    assert final["best_epoch"] == best
 
 
 def test_killed_run_goes_on_to_the_same_record(store, tmp_path, monkeypatch):
     run = RBMTraining(**TINY)
     whole = store.run(run)
-    other = Store(EXPERIMENTS, tmp_path / "others", tmp_path / "results")
+    other = made.store(tmp_path / "elsewhere")
     monkeypatch.setattr(contrastive_divergence, "CHECKPOINT_SECONDS", 0.0)
     kill_after(other, run, 3)
     assert (other.runs / run.name).with_suffix(".work").is_dir()
@@ -87,12 +76,6 @@ def test_record_without_a_machine_is_refused(store):
         training.machine_of(store.stored(record.config))
 
 
-def test_run_is_read_from_its_fields():
-    run = RBMTraining(**TINY)
-    assert from_fields(run.fields_to_write()) == run
-    assert run.name == "set_rbm_dna-" + run.name.rpartition("-")[2]
-
-
 def test_dense_machine_alone_is_trained_where_dense_networks_are(monkeypatch):
     monkeypatch.setattr(training, "dense_device", lambda: torch.device("meta"))
     assert RBMTraining("set_rbm", method="dense").device().type == "meta"
@@ -112,13 +95,10 @@ def test_dense_machine_alone_is_trained_where_dense_networks_are(monkeypatch):
         ({"cd_steps": 0}, "CD-0 is out of range: give at least one sweep"),
         ({"chains": 1}, "chains = 1 is out of range: give at least 2"),
         ({"temperatures": 1}, "1 temperatures are too few: give at least 2"),
-        ({"epochs": 0}, "epochs = 0 is out of range"),
         ({"drop": "weakest"}, "unknown drop 'weakest'"),
         ({"drop": "weight_and_gradient"}, "drop = 'weight_and_gradient' .* needs gradients"),
         ({"er_epsilon": -1.0}, "er_epsilon = -1.0 is out of range"),
         ({"start": float("nan")}, "start = nan is out of range"),
-        ({"validation": -5}, "validation = -5 is out of range"),
-        ({"limit": 0}, "limit = 0 is out of range"),
         ({"drop": None, "drop_fraction": 0.6}, "drop_fraction = 0.6 is not used by"),
     ],
     ids=str,
