@@ -82,3 +82,14 @@ def test_noise_of_nothing_is_the_plain_accuracy_and_much_noise_is_chance(head, x
     options = {"generator": torch.Generator().manual_seed(0)}
     assert ood_detection.noise_accuracy(head, x, y, noise_std=0.0, **options) == 1
     assert ood_detection.noise_accuracy(head, x, y, noise_std=100.0, **options) < 0.7
+
+
+def test_heads_meet_the_same_noise(head, x):
+    y = head.logits(x).argmax(1)
+    first, second = (
+        ood_detection.noise_accuracy(
+            head, x, y, noise_std=1.0, generator=torch.Generator().manual_seed(5)
+        )
+        for _ in range(2)
+    )
+    assert first == second < 1

@@ -5,8 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib import models
+from lib import data, models, train
 from lib._compiled import launch
+from lib.evolution import Evolution
 from papers.set.sharpness import SharpnessAware
 
 RADIUS = 0.3
@@ -132,3 +133,11 @@ def test_threads_change_no_bit(batch):
         with launch.on_threads(threads):
             losses.append(SharpnessAware(RADIUS)(model, x, y, torch.Generator()).item())
     assert losses[0] == losses[1]
+
+
+def test_training_by_it_learns_and_evolves():
+    split = data.load("digits", limit=400)
+    net = models.mlp((64, 40, 10), density=0.2, standardisation=split.standardisation(), seed=0)
+    settings = train.Settings(epochs=12, evolution=Evolution())
+    history = train.fit(net, split, settings, seed=1, objective=SharpnessAware(0.05))
+    assert history.metrics[-1]["test_accuracy"] > 0.7
