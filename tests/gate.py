@@ -11,11 +11,7 @@ BEFORE and AFTER are folders or revisions of git. Parts, see :mod:`tests.dump`:
 - ``smoke``: the smoke runs of all experiments, trained on both sides, compared bit by bit
 - ``figures``: the notebooks, executed on both sides
 
-All other parts read one copy of the records of BEFORE. Where AFTER has another format of records,
-``--results-after`` names a folder that holds the same ones in it.
-
-What a clean checkout said is kept in ``--cache`` and taken from there when it is BEFORE again;
-AFTER is always asked.
+All other parts read the records of BEFORE.
 
 What may differ is given by patterns of :mod:`fnmatch` for PART/THING/VALUE: ``*/other_decay/*``
 allows that an experiment goes, ``records/*/came`` that there are new records. ``@FILE`` stands for
@@ -25,10 +21,8 @@ else differs.
 
 import argparse
 import fnmatch
-import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,7 +30,6 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,10 +37,8 @@ from tests import dump
 from tests.checkouts import ROOT, variables
 from tests.dump import FAILED, PARTS, Dump
 
-CACHE = ROOT / "build" / "gate"
 LONG = ("smoke", "figures")  # parts that take minutes: begun first
 FROM_RECORDS = ("list", "claims", "readings", "records", "figures")
-PACKAGES = ("torch", "numba", "numpy", "scipy", "scikit-learn", "pandas")
 SHOWN = 10  # differences
 WENT, CAME, MISSING = "went", "came", "missing"  # things of one side, and a value of the other
 
@@ -59,23 +50,18 @@ class PartFailed(RuntimeError):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare two checkouts; return the exit status."""
     chosen = _parser().parse_args(arguments)
-    cache = chosen.cache.resolve()
     with tempfile.TemporaryDirectory(prefix="gate-") as folder:
         work = Path(folder)
         before = check_out(chosen.before, work / "before")
         after = check_out(chosen.after, work / "after")
-        own_before = freeze(before.folder / "data" / "results", cache)
-        own_after = freeze(after.folder / "data" / "results", cache)
-        read_before = freeze(chosen.results, cache) if chosen.results else own_before
-        read_after = freeze(chosen.results_after, cache) if chosen.results_after else read_before
         with ThreadPoolExecutor(chosen.jobs) as pool:
             made = {}
             for part in sorted(chosen.parts, key=lambda part: part not in LONG):
-                own = part == "records"
-                results = (own_before, own_after) if own else (read_before, read_after)
-                first = pool.submit(dump_of, before, part, results[0], cache, work, reuse=True)
-                second = pool.submit(dump_of, after, part, results[1], cache, work, reuse=False)
-                made[part] = first, second
+                second = after if part == "records" else before  # whose records AFTER reads
+                made[part] = [
+                    pool.submit(dump_of, side, part, records.folder / "data" / "results", work)
+                    for side, records in ((before, before), (after, second))
+                ]
             try:
                 agree = [_agrees(part, made[part], chosen.allow) for part in chosen.parts]
             except BaseException:
@@ -103,9 +89,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--parts", **parts)
     parser.add_argument("--jobs", type=int, default=2, metavar="N")
     parser.add_argument("--allow", nargs="+", action="extend", default=[], metavar="PATTERN")
-    parser.add_argument("--results", type=Path, metavar="FOLDER", help="records that are read")
-    parser.add_argument("--results-after", type=Path, metavar="FOLDER")
-    parser.add_argument("--cache", type=Path, default=CACHE, metavar="FOLDER")
     return parser
 
 
@@ -148,38 +131,16 @@ def _git(folder: Path, *words: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def freeze(results: Path, cache: Path) -> Path:
-    """A copy of a folder of records, named by its contents."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in results.rglob("*") if path.is_file()):
-        if path.suffix != ".lock":
-            digest.update(path.relative_to(results).as_posix().encode())
-            digest.update(path.read_bytes())
-    frozen = cache / f"records-{digest.hexdigest()[:12]}"
-    if not frozen.is_dir():
-        part = frozen.with_suffix(f".{os.getpid()}")
-        shutil.copytree(results, part, ignore=shutil.ignore_patterns("*.lock"))
-        part.rename(frozen)
-    return frozen
-
-
-def dump_of(side: Side, part: str, results: Path, cache: Path, work: Path, *, reuse: bool) -> Dump:
-    """What a checkout says of a part; with ``reuse`` what it said before, if that is kept.
+def dump_of(side: Side, part: str, results: Path, work: Path) -> Dump:
+    """What a checkout says of a part.
 
     Args:
         side: the checkout.
         part: one of PARTS.
         results: the records that it reads, where it does.
-        cache: where what clean checkouts say is kept.
         work: a folder for what is made.
-        reuse: whether what is kept is taken.
     Raises: PartFailed with the end of what the checkout printed.
     """
-    kept = None
-    if side.commit is not None:
-        kept = cache / side.commit[:12] / f"{part}-{_key(part, results)}.json"
-        if reuse and kept.is_file():
-            return json.loads(kept.read_text())
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix=f"{part}-", dir=work) as own:
         path = Path(own, "dump.json")
@@ -198,20 +159,7 @@ def dump_of(side: Side, part: str, results: Path, cache: Path, work: Path, *, re
         text = path.read_text()
     where = "as it is" if side.commit is None else f"at {side.commit[:7]}"
     print(f"{part} of {side.folder} {where}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
-    if kept is not None and not kept.is_file():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        written = kept.with_suffix(f".{os.getpid()}")
-        written.write_text(text)
-        written.rename(kept)
     return json.loads(text)
-
-
-def _key(part: str, results: Path) -> str:
-    """What else than the commit decides what a checkout says."""
-    versions = [f"{name} {version(name)}" for name in PACKAGES]
-    read = results.name if part in FROM_RECORDS else ""
-    text = "\n".join([Path(dump.__file__).read_text(), sys.version, *versions, read])
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 # --------------------------------------------------------------------------------------- comparing

@@ -10,7 +10,8 @@ count. Evidence has to tell a number from its neighbours: if one unit more or le
 would be shown as well, the number is no evidence of anything, and needs a check of its own.
 
 Links, formulas, code and folded tables are no text, nor are numbers that are part of a word, as in
-"R03", or the number of a notebook that is linked.
+"R03", or the number of a notebook that is linked. Places in a paper, as "Fig. 6", and the words of
+:data:`CITED` say nothing that was measured.
 """
 
 import ast
@@ -45,6 +46,7 @@ GENERATED = r"<!-- begin [^\n]*-->.*?<!-- end [^\n]*-->"
 HEADING = r"(?m)^(?=#+ )"
 SENTENCE = r"(?<=[.:?!])(?:\*\*)?\s+(?=\W*[A-Z\d])"
 NUMBER = r"(?<![\w.,])(?<!\w[−-])[−-]?\d[\d,]*(?:\.\d+)?(?![\w])"
+CITED = r"(?:Figs?\.|Tables?|Eqs?\.) \d+|95 % (?:t−)?intervals?\b|[Pp]ixels go from 0 to 1\b"
 OUTPUT = r"(?<![\w.])[−-]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:e[+-]?\d+)?(?!\w)"
 SPREAD = r"± [\d.]+|\(\d+\)\s*$"  # standard deviation and number of seeds
 EXACT = 9  # digits after the point of what is not rounded
@@ -189,9 +191,12 @@ class Prose:
         begin = 0
         for part, section in zip(self.parts, self.sections, strict=True):
             place, before = begin, ()
+            cited = [range(*match.span()) for match in re.finditer(CITED, part)]
             for sentence in re.split(f"({SENTENCE})", part):
                 before = (sentence, *before) if sentence.strip() else before
                 for match in re.finditer(NUMBER, sentence):
+                    if any(place - begin + match.start() in span for span in cited):
+                        continue
                     is_percent = sentence[match.end() :].lstrip().startswith("%")
                     said = Said(match[0], section, before, is_percent)
                     yield place + match.start(), place + match.end(), said

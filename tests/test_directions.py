@@ -618,6 +618,7 @@ NINE = {  # data sets that were run, as Table 2 names them
 }
 OWN_SPLIT = ("web", "caltech28", "mnist")  # whose nats are not those of the paper
 SETTING = ["hidden", "cd_steps", "learning_rate", "weight_decay", "epochs"]
+REPORTED = ("grid", "one setting", "tuned")  # variants
 
 
 @cache
@@ -631,6 +632,8 @@ def machines(*more: str) -> pd.DataFrame:
         row = {name: run.config[name] for name in ("dataset", "method", "variant", "seed")}
         row |= {name: run.config[name] for name in SETTING[1:]}
         row |= {"hidden": run.hidden[0], "links": best["links"]}
+        row["visible_start"] = run.config.get("visible_start", "zeros")
+        row["best epoch"] = run.facts["final"]["best_epoch"]
         for schedule in ("full", "short"):
             estimate = best[schedule]
             row[f"se {schedule}"] = estimate["se"]
@@ -641,13 +644,13 @@ def machines(*more: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def chosen(dataset: str, method: str, *more: str) -> pd.DataFrame:
+def chosen(dataset: str, method: str, *more: str, variants: Sequence[str] = REPORTED):
     """By seed, the machines of the setting that validation likes best, among those of more
     experiments too; empty if none was run.
     """
     table = machines(*more)
     table = table[(table["dataset"] == dataset) & (table["method"] == method)]
-    table = table[table["variant"].isin(["grid", "one setting", "tuned"])]
+    table = table[table["variant"].isin(variants)]
     means = table.groupby(SETTING)["valid full"].mean().dropna()
     if means.empty:
         return table.iloc[:0].set_index("seed")
@@ -655,11 +658,12 @@ def chosen(dataset: str, method: str, *more: str) -> pd.DataFrame:
     return table[best].set_index("seed").sort_index()
 
 
-def nats(dataset: str, rival: str, *more: str) -> pd.DataFrame:
+def nats(dataset: str, rival: str, *more: str, variants: Sequence[str] = REPORTED) -> pd.DataFrame:
     """SET minus a rival by seed, by both schedules, with standard errors; machines of more
     experiments too.
     """
-    ours, theirs = chosen(dataset, "set", *more), chosen(dataset, rival, *more)
+    of = {"variants": variants}
+    ours, theirs = chosen(dataset, "set", *more, **of), chosen(dataset, rival, *more, **of)
     parts = {}
     for schedule in ("full", "short"):
         parts[schedule] = ours[f"test {schedule}"] - theirs[f"test {schedule}"]
@@ -813,15 +817,6 @@ def s18() -> Found:
     return Found(min(ratios), 0, min(ratios))
 
 
-def worst_by_seed(runs: Sequence[Stored], number: Callable[[pd.Series], float]) -> list[float]:
-    """The largest of a number of the test likelihoods over the settings of each seed."""
-    worst: dict[int, float] = {}
-    for run in runs:
-        test = run.table["test"].dropna().reset_index(drop=True)
-        worst[run.seed] = max(worst.get(run.seed, -math.inf), number(test))
-    return list(worst.values())
-
-
 @oracle
 def s19() -> Found:
     """Last minus best of dense machines on DNA, CD-1, the worst width of each seed; estimates of
@@ -838,12 +833,13 @@ def s19() -> Found:
 @oracle
 def s20() -> Found:
     """Largest fall of SET on DNA after -85 nats, the worst of nine settings of each seed."""
-
-    def fall(test: pd.Series) -> float:
+    worst: dict[int, float] = {}
+    for run in stored("set_rbm_dna_long"):
+        test = run.table["test"].dropna()
         reached = test[test.ge(-85).cummax()]
-        return (reached.cummax() - reached).max() if len(reached) else -math.inf
-
-    return mean(worst_by_seed(stored("set_rbm_dna_long"), fall))
+        fall = (reached.cummax() - reached).max() if len(reached) else -math.inf
+        worst[run.seed] = max(worst.get(run.seed, -math.inf), fall)
+    return mean(worst.values())
 
 
 def p_on_dna(epoch: str) -> pd.DataFrame:

@@ -38,8 +38,9 @@ from tests.notebooks import test_61 as certified
 from tests.notebooks import test_61_attacks as attacks
 from tests.notebooks import test_61_corruptions as corruptions
 from tests.notebooks import test_62 as curve
-from tests.notebooks.summaries import ends, with_both_decays
+from tests.notebooks.summaries import by_fields, ends, first_links, with_both_decays
 from tests.prose import Section, sections
+from tests.test_directions import two_way
 
 pytestmark = pytest.mark.ci
 
@@ -82,11 +83,7 @@ def named(name):
 
 
 def finding(number):
-    """Its words and tables; the heads of these are said."""
-    text = Section(PAGE, f"{number}.")
-    if "95 % interval" in text.text:
-        text.says("95 % interval")
-    return text
+    return Section(PAGE, f"{number}.")
 
 
 def written(values, digits):
@@ -114,20 +111,15 @@ def differs(values):
     return low > 0 or high < 0
 
 
-def by_place(experiment, epoch=-1):
-    """Percent after an epoch by data set, variant and method, seeds in order."""
-    found = ablation.accuracies(experiment, epoch)
-    assert len({key[:3] for key in found}) == len(found)
-    return {key[:3]: values for key, values in found.items()}
+def by_place(experiment):
+    """Percent at the last epoch by data set, variant and method, seeds in order."""
+    return by_fields(experiment, ablation.PLACE)
 
 
 def links_of(experiment):
     """By data set, variant and method."""
-    counts = {}
-    for record in papers.STORE.of(experiment, "paper"):
-        run = record.config
-        counts[run.dataset, run.variant, run.method] = record.metrics["links"].iloc[0]
-    return counts
+    counts = by_fields(experiment, ablation.PLACE, first_links)
+    return {place: of_seeds[0] for place, of_seeds in counts.items()}
 
 
 # ---------------------------------------------------------------------------------- the findings
@@ -353,13 +345,14 @@ def without_decay(text):
     says_difference(text, words, "both", np.mean(others, axis=0))
     leads = ablation.decay_leads()
     count = links_of("adaptive_topology")[MN, "tuned", "rigl"]
-    with_decay, fixed = by_place("adaptive_topology"), ablation.accuracies("without_decay")
+    with_decay = by_place("adaptive_topology")
+    fixed = by_fields("without_decay", "dataset", method="fixed", er_epsilon=None)
     for dataset in (MN, FM):
         both = [leads[dataset, count, "rigl", variant] for variant in ("tuned", "no decay")]
         says_difference(text, "RigL − fixed, both with decay", dataset, both[0])
         says_difference(text, "RigL − fixed, both without", dataset, both[1])
         assert differs(both[1]) == (dataset == MN)
-        gap = with_decay[dataset, "tuned", "rigl"] - fixed[dataset, "no decay", "fixed", None]
+        gap = with_decay[dataset, "tuned", "rigl"] - fixed[dataset]
         says_difference(text, "RigL with decay − fixed without", dataset, gap)
         assert differs(gap) and gap.mean() > 0
     kept = leads[MN, count, "set", "no decay"]
@@ -407,7 +400,7 @@ def test_finding_4():
             gap = right_by_image(dataset, method, trained) - right_by_image(
                 dataset, "dense", chosen
             )
-            mean, low, high = over_seeds_and_images(100 * gap)
+            mean, low, high, _ = two_way(100 * gap)
             says_row(text, words, named(dataset), *as_written(mean, low, high, 1), len(gap))
             matches = (dataset, method, trained) == (MN, "rigl", chosen)
             assert (low < 0 < high) if matches else (high < 0)
@@ -423,7 +416,7 @@ def test_finding_4():
         ("RigL − dense, settings chosen again", FM, again),
     ):
         gap = right_by_image(dataset, "rigl", trained) - right_by_image(dataset, "dense", again)
-        mean, low, high = over_seeds_and_images(100 * gap)
+        mean, low, high, _ = two_way(100 * gap)
         says_row(text, words, named(dataset), *as_written(mean, low, high, 1), len(gap))
         assert low > 0 if dataset == MN else high < 0
     text.says("SET is behind on both, and has dense's dropout on Fashion-MNIST already")
@@ -432,7 +425,7 @@ def test_finding_4():
     (strong,) = {*usual.query("method == 'dense'")["dropout"], *of_set["dropout"]}
     for rival in ("set", "rigl"):
         lead = fixed_lead(networks, rival, strong)
-        _, low, _ = over_seeds_and_images(100 * lead)
+        low = two_way(100 * lead).low
         assert low > 0 and differs(lead.mean(1))
     for dataset in (MN, FM):
         for words, method in (
@@ -488,21 +481,6 @@ def fixed_lead(networks, rival, dropout):
     assert (trained.loc[["fixed", rival], "nunique"] == 1).all()
     fixed, other = (right_by_image(FM, m, trained["first"][m]) for m in ("fixed", rival))
     return fixed - other
-
-
-def over_seeds_and_images(outcomes):
-    """Mean with its 95 % interval, seeds and images being crossed random effects."""
-    n_seeds, n_images = outcomes.shape
-    mean = outcomes.mean()
-    of_seed, of_image = outcomes.mean(1, keepdims=True), outcomes.mean(0, keepdims=True)
-    rest = outcomes - of_seed - of_image + mean
-    df = np.array([n_seeds - 1, n_images - 1, (n_seeds - 1) * (n_images - 1)])
-    sums = [n_images * np.sum((of_seed - mean) ** 2), n_seeds * np.sum((of_image - mean) ** 2)]
-    squares = np.array([*sums, np.sum(rest**2)]) / df
-    variance = max(squares @ [1, 1, -1], *squares[:2])
-    satterthwaite = variance**2 / np.sum(squares**2 / df)
-    half = stats.t.ppf(0.975, satterthwaite) * np.sqrt(variance / outcomes.size)
-    return mean, mean - half, mean + half
 
 
 def test_finding_5():
@@ -614,9 +592,9 @@ def test_finding_6():
 
 
 def test_finding_7():
-    text, machines = finding(7), rbm.rows_of(rbm.all_records())
+    text, machines = finding(7), rbm.machines()
     published, chosen, elsewhere = (
-        rbm.lead(machines, dataset, "dense", variants)
+        rbm.lead(dataset, "dense", variants)
         for dataset, variants in (
             ("dna", ("grid",)),
             ("dna", ("grid", "tuned")),
@@ -648,7 +626,7 @@ def test_finding_7():
 
 
 def wide_rbms_on_mnist(text, machines):
-    ours, fixed, dense, _ = rbm.wide_likelihoods(machines)
+    ours, fixed, dense, _ = rbm.wide_likelihoods()
     (width,) = {run.hidden[0] for run in (one.config for one in rbm.chosen_wide("set"))}
     cells = f"{width:,}", f"{ours.mean():.1f}", len(ours)
     says_row(text, "SET, settings chosen for each", *cells)
@@ -662,7 +640,7 @@ def wide_rbms_on_mnist(text, machines):
     says_difference(text, words, MN, ours - fixed, 1)
     narrow = machines.query("dataset == 'mnist' and variant == 'one setting' and method == 'dense'")
     assert narrow["test short"].isna().sum() == 1 and len(narrow) == 3
-    assert set(narrow["hidden"]) == {(500,)}
+    assert set(narrow["hidden"]) == {500}
     cells = 500, f"{narrow['test full'].mean():.1f}", len(narrow)
     says_row(text, "dense, one of its estimates too rough", *cells)
     text.says("for one of three seeds the estimate of the log probability is too rough")
@@ -1061,13 +1039,8 @@ def test_finding_17():
             gap = distances[method, start] - distances[method, "random start"]
             assert differs(gap) and gap.min() > 0
     text.says("Training also moves away from the *links of the end* themselves")
-    final = {}
-    for record in [*usual, *others]:
-        run = record.config
-        start = run.variant if run.experiment == "start_degrees" else "random start"
-        if (run.dataset, run.method) == (FM, "rigl"):
-            final[start, run.seed] = 100 * record.metrics["test_accuracy"].iloc[-1]
-    final = pd.Series(final)
+    final = by_fields("start_degrees", "variant", dataset=FM, method="rigl")
+    final["random start"] = by_place("adaptive_topology")[FM, "tuned", "rigl"]
     for start in ("degrees of the end", "links of the end"):
         gain = final[start] - final["random start"]
         mean, interval = written(gain, 2)
@@ -1145,7 +1118,7 @@ def test_numbers_below_one_have_a_digit_before_the_point():
 
 
 def test_opening_counts_the_verdicts():
-    """As stored: test_readme has that these are up to date."""
+    """As stored: test_repository has that these are up to date."""
     text = Section(PAGE, "Findings")
     stored = json.loads((ROOT / "data" / "verdicts.json").read_text(encoding="utf-8"))["rows"]
     table = pd.DataFrame(stored)
@@ -1171,8 +1144,7 @@ def test_words_of_the_tables():
             assert run.epochs == 150
     tuned = [one for one in papers.STORE.of("set_mlp", "paper") if one.config.variant == "tuned"]
     assert {one.config.epochs for one in tuned if one.config.dataset in (MN, FM)} == {150}
-    text.says("Finding 7 is an exception")  # rows_of, in the test of notebook 13, takes that epoch
-    text.says("Brackets hold the 95 % interval of their mean")
+    text.says("Finding 7 is an exception")  # machines, of test_directions, takes that epoch
     text.says("If the interval contains 0")
     hidden = {}
     for record in papers.STORE.everything():

@@ -41,9 +41,10 @@ def test_negative_numbers_match_either_sign(written):
     assert not text.uncovered()
 
 
-def test_links_formulas_code_tables_and_names_are_no_text(written):
+def test_links_formulas_code_tables_names_and_what_is_cited_are_no_text(written):
     text = written(
-        "[two](11_x.ipynb) $x_1 = 3$ `n = 4` R03 CIFAR-10\n\n| 5 | 6 |\n|---|---|\n\n"
+        "[two](11_x.ipynb) $x_1 = 3$ `n = 4` R03 CIFAR-10, Fig. 6, 95 % interval\n\n"
+        "| 5 | 6 |\n|---|---|\n\n"
         "<details>7</details>\n\n```\n8\n```\n"
     )
     assert text.uncovered() == []

@@ -88,22 +88,6 @@ def verdicts():
     return table["verdict"][~papers.is_ours(table)]
 
 
-@pytest.fixture(scope="module")
-def own_verdicts():
-    table = judged.verdicts("paper").set_index("id")
-    return table["verdict"][papers.is_ours(table)]
-
-
-def test_verdicts_are_counted(verdicts):
-    n = verdicts.value_counts().to_dict()
-    assert f"The papers make {len(verdicts)} claims." in FINDINGS
-    assert (
-        f"{n['holds']} hold and {n['fails']} fail. Of the others, {n['open']} are open" in FINDINGS
-    )
-    assert f"Another {n['undecidable']} cannot be decided from what the paper says" in FINDINGS
-    assert f"and for {n['not testable']} we had only a part of the data" in FINDINGS
-
-
 def test_verdicts_are_counted_below_their_picture(verdicts):
     rows = pd.read_csv(ROOT / "docs" / "takeaways.csv").set_index(["notebook", "figure"])
     said, n = rows.loc[("00_overview", "scoreboard"), "takeaway"], verdicts.value_counts()
@@ -112,12 +96,6 @@ def test_verdicts_are_counted_below_their_picture(verdicts):
         " most of the others are open."
     )
     assert n["open"] > (len(verdicts) - n["holds"] - n["fails"]) / 2
-
-
-def test_own_questions_are_counted(own_verdicts):
-    n = own_verdicts.value_counts().to_dict()
-    assert f"{len(own_verdicts)} claims of our own" in FINDINGS
-    assert f"Of these {n['holds']} hold and {n['fails']} fail" in FINDINGS
 
 
 def test_findings_name_the_claims_that_are_decided(verdicts):

@@ -161,24 +161,6 @@ def test_container_copies_what_is_tracked_and_its_packages_are_the_pins():
     assert rest == "make .venv/.stamp"
 
 
-def test_container_is_small_where_it_can_be_and_not_run_by_root():
-    system = of("RUN")[0]
-    assert "--no-install-recommends" in system and "rm -rf /var/lib/apt/lists/*" in system
-    assert {"git", "make", "libgomp1"} <= set(system.split())
-    (user,) = of("USER")
-    assert f" {user} " in system and user != "root"
-    owners = {flag for copied in of("COPY") for flag in copied.split() if flag.startswith("--")}
-    assert owners == {f"--chown={user}"}
-
-
-def test_container_runs_a_command_of_ours():
-    (command,) = of("CMD")
-    assert json.loads(command) == ["python", "-m", "lib", "list"]
-    (place,) = of("WORKDIR")
-    (path,) = of("ENV")
-    assert path == f'PATH="{place}/.venv/bin:$PATH"'
-
-
 # ---------------------------------------------------------------------------------------- wheel
 
 

@@ -30,6 +30,15 @@ def layer(generator):
     return SparseLinear(12, 9, density=0.4, generator=generator)
 
 
+def mlp(*widths):
+    return models.mlp((64, *(widths or (16,)), 10), density=0.5).float()
+
+
+def fit(net, evolution=None, **options):
+    settings = Settings(epochs=1, evolution=evolution)
+    return train.fit(net, data.load("digits", limit=50), settings, seed=0, **options)
+
+
 @pytest.fixture
 def x(generator):
     return torch.randn(7, 12, generator=generator, dtype=torch.get_default_dtype())
@@ -62,12 +71,12 @@ def test_links_of_pruned_values_do_not_move(layer, generator, change, update):
 
 @pytest.mark.parametrize("start", ["evolver", "fit"])
 def test_training_that_moves_pruned_values_is_refused_before_its_first_step(start):
-    net, split = models.mlp((64, 16, 10), density=0.5).float(), data.load("digits", limit=50)
+    net = mlp()
     prune.identity(net.linear1, "values")
     before = copy.deepcopy(net.state_dict())
     with pytest.raises(ValueError, match="pruned or normalised .* prune.remove"):
         if start == "fit":
-            train.fit(net, split, Settings(epochs=1, evolution=Evolution()), seed=0)
+            fit(net, Evolution())
         else:
             Evolver(net, sgd(net), every=1, steps=2)
     torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
@@ -322,14 +331,17 @@ def test_average_of_links_that_stand_still_is_that_of_the_matrices(layer, x, gen
 # ------------------------------------------------------------------------------ optimisers
 
 
-def test_evolver_refuses_optimisers_whose_state_it_does_not_know(layer, generator):
-    optimiser = torch.optim.NAdam(layer.parameters())
-    with pytest.raises(ValueError, match="what a NAdam remembers .* is not known"):
-        Evolver(nn.Sequential(layer), optimiser, every=1, steps=2, generator=generator)
+def evolver(layer, evolution, *, fraction, optimiser, generator):
+    Evolver(nn.Sequential(layer), optimiser, evolution, every=1, steps=2, generator=generator)
 
 
 @pytest.mark.parametrize(
-    ("kind", "update"), [(torch.optim.Rprop, evolve_), (torch.optim.LBFGS, remove_)]
+    ("kind", "update"),
+    [
+        (torch.optim.Rprop, evolve_),
+        (torch.optim.LBFGS, remove_),
+        (torch.optim.NAdam, evolver),
+    ],
 )
 def test_links_do_not_move_under_optimisers_whose_state_is_not_known(
     layer, generator, kind, update
@@ -349,12 +361,10 @@ def test_links_do_not_move_under_optimisers_whose_state_is_not_known(
     ],
 )
 def test_fit_refuses_optimisers_that_cannot_train_before_the_first_step(kind, evolution, message):
-    net = models.mlp((64, 16, 10), density=0.5).float()
+    net = mlp()
     before = copy.deepcopy(net.state_dict())
-    settings = Settings(epochs=1, evolution=evolution)
     with pytest.raises(ValueError, match=message):
-        split = data.load("digits", limit=50)
-        train.fit(net, split, settings, seed=0, optimiser=kind(net.parameters()))
+        fit(net, evolution, optimiser=kind(net.parameters()))
     torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
 
 
@@ -366,7 +376,7 @@ def test_fit_refuses_optimisers_that_cannot_train_before_the_first_step(kind, ev
     ],
 )
 def test_fit_refuses_a_new_optimiser_whose_rates_it_would_replace(kind, rates, words):
-    net = models.mlp((64, 16, 10), density=0.5).float()
+    net = mlp()
     groups = zip(net.parameters(), itertools.cycle(rates))
     optimiser = kind([{"params": [weight], "lr": rate} for weight, rate in groups])
     message = f"the optimiser has the learning rate {words}, and the settings have 0.1"
@@ -376,7 +386,7 @@ def test_fit_refuses_a_new_optimiser_whose_rates_it_would_replace(kind, rates, w
 
 
 def test_fit_takes_a_rate_that_is_a_tensor():
-    net = models.mlp((64, 16, 10), density=0.5).float()
+    net = mlp()
     optimiser = torch.optim.Adam(net.parameters(), lr=torch.tensor(0.001))
     split, how = data.load("digits", limit=50), Settings(epochs=1, learning_rate=0.001)
     assert len(train.fit(net, split, how, seed=0, optimiser=optimiser).metrics) == 1
@@ -487,41 +497,36 @@ def test_fit_refuses_an_optimiser_of_before_the_layers_were_replaced(is_sparse):
     net = nn.Sequential(nn.Flatten(), layer).float()
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
     densify_(net) if is_sparse else sparsify_(net, start="magnitude", density=0.5)
-    split, how = data.load("digits", limit=50), Settings(epochs=1)
     with pytest.raises(ValueError, match="all weights of layer 1, .* after sparsify_ or densify_"):
-        train.fit(net.float(), split, how, seed=0, optimiser=optimiser)
+        fit(net.float(), optimiser=optimiser)
 
 
 def test_fit_refuses_to_evolve_a_network_without_sparse_layers():
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).float()
-    settings = Settings(epochs=1, evolution=Evolution())
     with pytest.raises(ValueError, match="no sparse layer, .* call sparsify_ first"):
-        train.fit(net, data.load("digits", limit=50), settings, seed=0)
+        fit(net, Evolution())
 
 
 def test_fit_takes_an_optimiser_of_some_layers():
-    split = data.load("digits", limit=50)
-    net = models.mlp((64, 16, 10), density=0.5).float()
+    net = mlp()
     optimiser = torch.optim.SGD(net.linear2.parameters(), lr=0.1)
     before = net.linear1.values.detach().clone()
     with pytest.warns(UserWarning, match="by autograd.*: the optimiser has not just the param"):
-        train.fit(net, split, Settings(epochs=1), seed=0, optimiser=optimiser)
+        fit(net, optimiser=optimiser)
     assert net.linear1.values.equal(before)
 
 
 def test_fit_refuses_to_evolve_layers_that_the_optimiser_does_not_hold():
-    net = models.mlp((64, 16, 16, 10), density=0.5).float()
+    net = mlp(16, 16)
     optimiser = torch.optim.SGD(net.linear2.parameters(), lr=0.1)
-    settings = Settings(epochs=1, evolution=Evolution())
     before = copy.deepcopy(net.state_dict())
     with pytest.raises(ValueError, match="values of layer linear1: .* or freeze that layer"):
-        split = data.load("digits", limit=50)
-        train.fit(net, split, settings, seed=0, optimiser=optimiser)
+        fit(net, Evolution(), optimiser=optimiser)
     assert all(tensor.equal(before[name]) for name, tensor in net.state_dict().items())
 
 
 def test_frozen_layers_keep_their_links_in_fit():
-    net = models.mlp((64, 16, 16, 10), density=0.5).float()
+    net = mlp(16, 16)
     net.linear1.values.requires_grad_(False)
     frozen, moving = net.linear1.support.keys, net.linear2.support.keys
     settings = Settings(epochs=2, evolution=Evolution())
@@ -535,12 +540,11 @@ def test_fit_takes_an_optimiser_of_the_last_layer_and_of_the_loss():
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10)).float()
     scale = nn.Parameter(torch.ones(()))
     optimiser = torch.optim.SGD([*net[3].parameters(), scale], lr=0.1)
-    split, settings = data.load("digits", limit=50), Settings(epochs=1)
 
     def loss(y, classes):
         return nn.functional.cross_entropy(y * scale, classes)
 
-    train.fit(net, split, settings, seed=0, loss=loss, optimiser=optimiser)
+    fit(net, loss=loss, optimiser=optimiser)
     assert scale != 1
 
 

@@ -1,5 +1,7 @@
 """What the summaries of trained networks say, by other means than the notebooks."""
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -17,6 +19,7 @@ SERIES = {
 }
 
 
+@cache
 def ends() -> pd.DataFrame:
     """A row a network: what it is, percent right as trained, of the attacked images and with .3 of
     the links removed, and the relative area under each of :data:`SERIES`.
@@ -40,6 +43,53 @@ def ends() -> pd.DataFrame:
             row[name] = curves[name]["value"].iloc[0]
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def last_accuracy(record) -> float:
+    """Test accuracy at the last epoch, percent."""
+    return 100 * record.metrics["test_accuracy"].iloc[-1]
+
+
+def final_accuracy(record) -> float:
+    """Test accuracy after the last removal of links, percent."""
+    return 100 * record.environment["final"]["test_accuracy"]
+
+
+def first_links(record) -> int:
+    """Links after the first epoch."""
+    return record.metrics["links"].iloc[0]
+
+
+def last_valid_accuracy(record) -> float:
+    """Accuracy on validation images at the last epoch, percent."""
+    return 100 * record.metrics["valid_accuracy"].iloc[-1]
+
+
+def by_fields(experiment, fields, number=last_accuracy, **where) -> dict:
+    """A number of each record of an experiment, by fields of its run, seeds in order.
+
+    Args:
+        experiment: its name.
+        fields: names of fields, with spaces between; a single one is a key by itself.
+        number: a function of the record.
+        where: fields whose values are given.
+    """
+    found = {}
+    for record in papers.STORE.of(experiment, "paper"):
+        run = record.config
+        if all(getattr(run, name) == value for name, value in where.items()):
+            key = tuple(getattr(run, name) for name in fields.split())
+            of_seed = found.setdefault(key if len(key) > 1 else key[0], {})
+            assert run.seed not in of_seed, f"{key} has two records of seed {run.seed}"
+            of_seed[run.seed] = number(record)
+    return {key: np.array([of[seed] for seed in sorted(of)]) for key, of in found.items()}
+
+
+def interval(values, level: float = 0.95) -> tuple[float, float, float]:
+    """Mean, and ends of its interval (Student's t)."""
+    values = np.asarray(values, float)
+    half = stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values)
+    return values.mean(), values.mean() - half, values.mean() + half
 
 
 def stored_core_hours(*experiments: str) -> float:

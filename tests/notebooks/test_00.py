@@ -13,6 +13,4 @@ def test_numbers_of_the_text_are_those_of_the_rooms():
     of_papers = [path for path in sorted(notebooks.find()) if "10" <= path.stem < "a"]
     assert all(map(notebooks.needed, of_papers))
     text.says("Notebooks {} to {} load stored results", *(of_papers[i].stem[:2] for i in (0, -1)))
-    text.says("if its whole 95 % interval lies on one side of the threshold")
-    text.says("Intervals are 95 % t-intervals over seeds")
     assert not text.uncovered()

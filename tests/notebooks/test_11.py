@@ -8,31 +8,38 @@ import papers
 from lib._boundary import ROOT
 from lib.command import notebooks
 from papers.set.experiments import SETTINGS
-from tests.notebooks.summaries import reruns, stored_core_hours
+from tests.notebooks.summaries import (
+    by_fields,
+    final_accuracy,
+    first_links,
+    interval,
+    last_accuracy,
+    last_valid_accuracy,
+    reruns,
+    stored_core_hours,
+)
 from tests.prose import Prose
 
 DATASETS = ("mnist", "fashion_mnist")
 METHODS = ("fixed", "set", "rigl")
+PLACE = "dataset variant method"
 ALLOWED = -float(papers.PUBLISHED.set_index("id").loc["S34", "threshold"])  # points
 
 
-def accuracies(experiment, epoch=-1, measure="test_accuracy"):
-    """Percent after an epoch, by data set, variant, method and er_epsilon, seeds in order."""
-    found = {}
-    for record in papers.STORE.of(experiment, "paper"):
-        run, curve = record.config, record.metrics[measure]
-        if epoch < 0 or len(curve) >= epoch:
-            value = 100 * curve.iloc[epoch if epoch < 0 else epoch - 1]
-            key = run.dataset, run.variant, run.method, run.er_epsilon
-            found.setdefault(key, {})[run.seed] = value
-    return {key: np.array([of[seed] for seed in sorted(of)]) for key, of in found.items()}
+def after(epochs):
+    """A function of a record: test accuracy after so many epochs, percent; nan if it had fewer."""
+
+    def accuracy(record):
+        curve = record.metrics["test_accuracy"]
+        return 100 * curve.iloc[epochs - 1] if len(curve) >= epochs else np.nan
+
+    return accuracy
 
 
 @pytest.fixture(scope="module")
 def ablation():
     """Accuracy by method and setting at the last epoch of SET."""
-    last = accuracies("set_ablation", 60)
-    return {(method, variant): of for (_, variant, method, _), of in last.items()}
+    return by_fields("set_ablation", "method variant", after(60))
 
 
 def with_choice(ablation, method, choice):
@@ -44,9 +51,8 @@ def with_choice(ablation, method, choice):
 def test_numbers_of_the_text_are_those_of_the_records(ablation):
     text = Prose("11_set_ablation")
     says = text.says
-    removals = {m: of.mean() for (_, _, m, _), of in accuracies("set_removals").items()}
-    assert removals["set_largest_removal"] == pytest.approx(10)
-    says("(Mocanu2018, Fig. 6 and Discussion)")
+    removals = by_fields("set_removals", "method")
+    assert removals["set_largest_removal"].mean() == pytest.approx(10)
     core_hours(text)
     says(
         "1,000 neurons a layer, and the paper's settings. These are a constant learning rate of"
@@ -54,11 +60,11 @@ def test_numbers_of_the_text_are_those_of_the_records(ablation):
     )
     how_many_links(text)
     settings(text, ablation)
-    longer(text)
+    longer()
     fixed_links_catch_up(text)
     close_to_dense(text)
     choices(text)
-    variants(text)
+    variants()
     recipes(text)
     decay(text)
     tuned_for_each(text)
@@ -67,7 +73,6 @@ def test_numbers_of_the_text_are_those_of_the_records(ablation):
     says(f"That of S32 counts {with_l1 * (len(SETTINGS) - with_l1)} pairs together")
     assert 1000 / 25 == 40
     says("as long as in the authors' log**, 40 times ours")
-    says("how long Fig. 6 trains")
     assert not text.uncovered()
 
 
@@ -78,7 +83,7 @@ def core_hours(text):
 
 
 def how_many_links(text):
-    means = {key[1]: of.mean() for key, of in accuracies("set_sensitivity").items()}
+    means = {name: of.mean() for name, of in by_fields("set_sensitivity", "variant").items()}
     spans = []
     for epsilon in (10, 20, 40):
         of_epsilon = [means[f"ε = {epsilon}, ζ = {zeta:g}"] for zeta in (0.1, 0.2, 0.3, 0.4, 0.5)]
@@ -86,9 +91,9 @@ def how_many_links(text):
     assert max(spans) < 0.3
     text.says("changes by less than 0.3 points")
     text.says("10,000 links, is among them")
-    links = {}
-    for record in papers.STORE.of("set_sensitivity", "paper"):
-        links[record.config.variant] = record.metrics["links"].iloc[0]
+    links = {
+        name: of[0] for name, of in by_fields("set_sensitivity", "variant", first_links).items()
+    }
     for words, variant in (
         ("With {:,} links it reaches {:.1f} %", "ε = 5, ζ = 0.3"),
         ("even with {:,} links SET learns.** But it reaches only {:.1f} % then", "ε = 1, ζ = 0.3"),
@@ -111,12 +116,8 @@ def settings(text, ablation):
         seconds.setdefault(record.config.method, []).append(of_epoch)
     assert 4.5 < np.median(seconds["dense"]) / np.median(seconds["set"]) < 5.5  # some five times
     assert all((ablation["set", name] - ablation["fixed", name]).mean() > 0 for name in SETTINGS)
-    at_8 = accuracies("set_ablation", 8)
-    for name in SETTINGS:
-        ours, dense = (
-            at_8["fashion_mnist", name, *key] for key in (("set", 20.0), ("dense", None))
-        )
-        assert (dense - ours).mean() > 0
+    at_8 = by_fields("set_ablation", "method variant", after(8))
+    assert all((at_8["dense", name] - at_8["set", name]).mean() > 0 for name in SETTINGS)
 
 
 def choices(text):
@@ -133,7 +134,7 @@ def choices(text):
 
 def effects(epoch):
     """{(method, choice): points by seed} of the long runs after so many epochs."""
-    at = long_accuracies(slice(epoch - 1, epoch))
+    at = at_epoch(epoch)
     bases = {"L2": "none", "L1": "none", "Nesterov": "momentum", "ReLU": "SReLU"}
     return {
         (method, choice): with_choice(at, method, choice) - with_choice(at, method, of)
@@ -144,52 +145,40 @@ def effects(epoch):
 
 def surely_differ(effects):
     """Those whose interval excludes zero, if all of them count."""
-    found = []
-    for key, values in effects.items():
-        low, high = stats.t.interval(1 - 0.05 / len(effects), 4, values.mean(), stats.sem(values))
-        found += [key] if low > 0 or high < 0 else []
-    return found
+    level = 1 - 0.05 / len(effects)
+    intervals = {key: interval(values, level) for key, values in effects.items()}
+    return [key for key, (_, low, high) in intervals.items() if low > 0 or high < 0]
 
 
-def longer(text):
-    best, second = "SReLU, momentum, none", "SReLU, momentum, L2"  # those that the paper names
-    records = [r for r in papers.STORE.of("set_ablation_long", "paper") if r.config.method == "set"]
-    curves = {}
-    for record in sorted(records, key=lambda record: record.config.seed):
-        curve = 100 * record.metrics["test_accuracy"].to_numpy()
-        curves.setdefault(record.config.variant, []).append(curve)
-    curves = {name: np.array(of) for name, of in curves.items()}
-    assert curves.keys() == SETTINGS.keys() and {of.shape for of in curves.values()} == {(5, 300)}
-    assert {r.config.seed for r in records}.isdisjoint(range(10))
-    means = {name: of[:, -1].mean() for name, of in curves.items()}
-    ranked = sorted(means, key=means.get, reverse=True)
+def longer():
+    """The settings that the paper names, among all, at the end and after 60 epochs."""
+    best, second = "SReLU, momentum, none", "SReLU, momentum, L2"
+    end, sooner = ({name: at["set", name] for name in SETTINGS} for at in map(at_epoch, (300, 60)))
+    ranked = sorted(SETTINGS, key=lambda name: end[name].mean(), reverse=True)
     assert ranked[0] == best and ranked.index(second) == 4  # the fifth
-    sooner = {name: of[:, 59].mean() for name, of in curves.items()}
-    assert all(sooner[name] > sooner[best] for name in SETTINGS if name.startswith("ReLU"))
-    half = stats.t.ppf(1 - 0.025 / 11, 4)
-    surely = 0
-    for name in SETTINGS:
-        gaps = curves[name][:, -1] - curves[best][:, -1]
-        surely += name != best and gaps.mean() + half * stats.sem(gaps) < 0
-    assert surely == 3
+    with_relu = [sooner[name] for name in SETTINGS if name.startswith("ReLU")]
+    assert min(values.mean() for values in with_relu) > sooner[best].mean()
+    others = {name: values - end[best] for name, values in end.items() if name != best}
+    assert len(surely_behind(others)) == 3
 
 
-def long_accuracies(epochs=slice(299, 300), of_curve=np.mean, rival="fixed"):
+def at_epoch(epoch):
+    """{(method, setting): percent by seed} after so many epochs."""
+    return long_accuracies(slice(epoch - 1, epoch))
+
+
+def long_accuracies(epochs=slice(299, 300), of_curve=np.mean):
     """{(method, setting): percent by seed} after 300 epochs, or over other epochs."""
     return of_long_runs(
-        lambda record: of_curve(record.metrics["test_accuracy"].to_numpy()[epochs]), rival
+        lambda record: of_curve(100 * record.metrics["test_accuracy"].to_numpy()[epochs])
     )
 
 
-def of_long_runs(accuracy, rival="fixed"):
-    """{(method, setting): percent by seed} of a function of each long run of SET or a rival."""
-    numbers = {}
-    for record in papers.STORE.of("set_ablation_long", "paper"):
-        run = record.config
-        if run.method in ("set", rival):
-            numbers.setdefault((run.method, run.variant), {})[run.seed] = 100 * accuracy(record)
-    assert all(sorted(of) == [*range(10, 15)] for of in numbers.values())
-    return {key: np.array([of[seed] for seed in range(10, 15)]) for key, of in numbers.items()}
+def of_long_runs(number):
+    """{(method, setting): a number of each long run, by seed}."""
+    found = by_fields("set_ablation_long", "method variant", number)
+    assert {len(of) for of in found.values()} == {5}
+    return found
 
 
 def long_leads(epochs=slice(299, 300), of_curve=np.mean):
@@ -204,8 +193,8 @@ def set_minus_fixed(at):
 
 def surely_behind(leads):
     """Settings in which SET is behind for sure, if all of them count."""
-    half = stats.t.ppf(1 - 0.025 / len(leads), 4)
-    return [name for name, of in leads.items() if of.mean() + half * stats.sem(of) < 0]
+    level = 1 - 0.05 / len(leads)
+    return [name for name, of in leads.items() if interval(of, level)[2] < 0]
 
 
 def fixed_links_catch_up(text):
@@ -246,15 +235,15 @@ def close_to_dense(text):
 
 def leads_of_dense(epochs=slice(299, 300), of_curve=np.mean):
     """{activation: dense minus SET by seed} after 300 epochs, or over other epochs, points."""
-    at = long_accuracies(epochs, of_curve, rival="dense")
+    at = long_accuracies(epochs, of_curve)
     names = [name for method, name in at if method == "dense"]
     return {name.split(",")[0]: at["dense", name] - at["set", name] for name in names}
 
 
 def surely_above_allowed(leads):
     """Activations with which dense surely leads by more than S34 allows, of twelve settings."""
-    half = stats.t.ppf(1 - 0.025 / len(SETTINGS), 4)
-    return sorted(name for name, of in leads.items() if of.mean() - half * stats.sem(of) > ALLOWED)
+    level = 1 - 0.05 / len(SETTINGS)
+    return sorted(name for name, of in leads.items() if interval(of, level)[1] > ALLOWED)
 
 
 def mean_lead(leads):
@@ -264,24 +253,22 @@ def mean_lead(leads):
 
 def after_last_removal():
     """SET minus fixed links by setting after SET's last removal: points by seed."""
-    at = of_long_runs(lambda record: record.environment["final"]["test_accuracy"])
-    return set_minus_fixed(at)
+    return set_minus_fixed(of_long_runs(final_accuracy))
 
 
-def variants(text):
-    last = {key[1]: of for key, of in accuracies("set_variants").items()}
-    finals = {}
-    for record in papers.STORE.of("set_variants", "paper"):
-        finals.setdefault(record.config.variant, []).append(record.environment["final"])
-    ends = {name: [100 * one["test_accuracy"] for one in of] for name, of in finals.items()}
-    for of in (last, ends):
-        gained = np.mean(of["no weight decay"]) - np.mean(of["as in the paper"])
-        assert 0.05 < gained < 0.25
+def variants():
+    """What weight decay costs, at the last epoch and after the last removal."""
+    for number in (
+        last_accuracy,
+        lambda record: 100 * record.environment["final"]["test_accuracy"],
+    ):
+        of = by_fields("set_variants", "variant", number)
+        assert 0.05 < of["no weight decay"].mean() - of["as in the paper"].mean() < 0.25
 
 
 def recipes(text):
-    last = {key[:3]: of for key, of in accuracies("accuracy_by_recipe").items()}
-    tuned = {key[:3]: of for key, of in accuracies("adaptive_topology_1568").items()}
+    last = by_fields("accuracy_by_recipe", PLACE)
+    tuned = by_fields("adaptive_topology_1568", PLACE)
     best = last["mnist", "what helps, together", "rigl"]
     (links,) = {
         r.metrics["links"].iloc[0] for r in papers.STORE.of("adaptive_topology_1568", "paper")
@@ -293,22 +280,9 @@ def recipes(text):
     for dataset, variant in alone.items():
         _, low, high = welch(last[dataset, variant, "rigl"], tuned[dataset, "tuned", "rigl"])
         assert low < 0 < high, variant
-    tried = accuracies("accuracy_tuning", -1, "valid_accuracy")
+    tried = by_fields("accuracy_tuning", PLACE, last_valid_accuracy)
     assert {len(of) for of in tried.values()} == {1}
-    how_recipes_were_tried(text)
-    assert numerics_of("adaptive_topology_1568", "rigl") == [1] * 2 + [2] * 8
-    assert {*numerics_of("accuracy_by_recipe", "rigl")} == {1}
     text.says(RERUNS, *reruns())
-
-
-def how_recipes_were_tried(text):
-    runs = papers.EXPERIMENTS["accuracy_tuning"].runs("paper")
-    runs = [run for run in runs if papers.STORE.stored(run)]
-    sparse = {run.hidden for run in runs if run.method != "dense"}
-    dense = {run.hidden for run in runs if run.method == "dense"}
-    assert (sparse, dense) == ({(1568,) * 3}, {(1000,) * 3})
-    variants = {run.variant for run in runs if run.method == "dense"}
-    assert variants < {run.variant for run in runs if run.method == "set"}
 
 
 def numerics_of(experiment, *methods, dataset=None):
@@ -326,12 +300,6 @@ RERUNS = (
 )
 
 
-def interval(values):
-    """Mean with its 95 % interval (Student's t)."""
-    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-    return values.mean(), values.mean() - half, values.mean() + half
-
-
 def welch(ours, other):
     """Difference of two means with its 95 % interval, unpaired (Welch)."""
     low, high = stats.ttest_ind(ours, other, equal_var=False).confidence_interval()
@@ -342,11 +310,10 @@ def before_and_after():
     """Percent of five seeds by tuning ("tuned": one decay for all, "chosen": for each), data set
     and method.
     """
-    ends = {}
-    for name, variant in (("adaptive_topology", "tuned"), ("regularisation", "chosen")):
-        for (dataset, of, method, _), values in accuracies(name).items():
-            if of == variant and method in ("fixed", "set", "rigl", "dense"):
-                ends[of, dataset, method] = values
+    fields = "variant dataset method"
+    ends = by_fields("adaptive_topology", fields, variant="tuned")
+    ends |= by_fields("regularisation", fields, variant="chosen")
+    ends = {key: of for key, of in ends.items() if key[2] in (*METHODS, "dense")}
     assert len(ends) == 16 and {len(values) for values in ends.values()} == {5}
     return ends
 
@@ -362,13 +329,7 @@ def leads_of(ends):
 
 def leads_of_new_seeds():
     """Points on Fashion-MNIST over fixed links, of each seed that chose nothing, by method."""
-    ends = {}
-    for record in papers.STORE.of("other_seeds", "paper"):
-        end = 100 * record.metrics["test_accuracy"].iloc[-1]
-        ends.setdefault(record.config.method, {})[record.config.seed] = end
-    of = {
-        method: np.array([seeds[seed] for seed in range(5, 10)]) for method, seeds in ends.items()
-    }
+    of = by_fields("other_seeds", "method")
     return {method: of[method] - of["fixed"] for method in ("set", "rigl")}
 
 
@@ -383,12 +344,6 @@ def tuned_for_each(text):
     text.says(words, *(mean["chosen", dataset, "rigl"] for dataset in DATASETS))
     text.says("It was {:.2f} and {:.2f}", *(mean["tuned", dataset, "rigl"] for dataset in DATASETS))
     how_far_leads_shrink(text, leads)
-    new = leads_of_new_seeds()
-    words = (
-        "Five others on Fashion-MNIST chose nothing: there SET leads by {:.2f} points and RigL by"
-    )
-    text.says(f"{words} {{:.2f}}. Both differ from zero", new["set"].mean(), new["rigl"].mean())
-    assert all(interval(lead)[1] > 0 for lead in new.values())
     _, low, high = interval(leads["chosen", "mnist", "set"])
     assert low < 0 < high and interval(leads["chosen", "fashion_mnist", "set"])[1] > 0
     what_tuning_gains(text, ends)
@@ -397,7 +352,6 @@ def tuned_for_each(text):
 
 
 def how_far_leads_shrink(text, leads):
-    surely = []
     for dataset in DATASETS:
         for method in ("set", "rigl"):
             before, now = (leads[tuning, dataset, method] for tuning in ("tuned", "chosen"))
@@ -408,8 +362,6 @@ def how_far_leads_shrink(text, leads):
                 assert low < 0 < high < 0.2
             else:
                 assert low < 0 < high and 0.4 < now.mean() / before.mean() < 0.6
-            surely.append(interval(now - before)[2] < 0)
-    assert surely == [False, True, True, True]  # SET on MNIST is the first
 
 
 def what_tuning_gains(text, ends):
@@ -423,16 +375,10 @@ def what_tuning_gains(text, ends):
         assert gains[dataset, "fixed"].mean() == max(gains[dataset, m].mean() for m in METHODS)
         mean, _, high = interval(gains[dataset, "rigl"])
         assert mean < 0 < high
-    usual, chosen = (
-        {
-            (record.config.weight_decay, record.config.dropout, record.config.learning_rate)
-            for record in papers.STORE.of(name, "paper")
-            if (record.config.dataset, record.config.method, record.config.variant)
-            == ("mnist", "set", variant)
-        }
-        for name, variant in (("adaptive_topology", "tuned"), ("regularisation", "chosen"))
-    )
-    assert usual == chosen and len(usual) == 1
+    settings, at = "weight_decay dropout learning_rate", {"dataset": "mnist", "method": "set"}
+    usual = by_fields("adaptive_topology", settings, variant="tuned", **at)
+    chosen = by_fields("regularisation", settings, variant="chosen", **at)
+    assert usual.keys() == chosen.keys() and len(usual) == 1
 
 
 def beside_dense(text, ends):
@@ -467,53 +413,43 @@ def beside_dense(text, ends):
 
 def tie_of_dense():
     """By how much the dropout of dense on MNIST was chosen, points of validation accuracy."""
-    valid = {}
-    for record in papers.STORE.of("regularisation", "paper"):
-        run = record.config
-        if (run.dataset, run.method, run.evaluate_test) == ("mnist", "dense", False):
-            end = 100 * record.metrics["valid_accuracy"].iloc[-1]
-            valid[run.weight_decay, run.dropout] = end
+    tried = {"dataset": "mnist", "method": "dense", "evaluate_test": False}
+    fields = "weight_decay dropout"
+    valid = by_fields("regularisation", fields, last_valid_accuracy, **tried)
     best, second = sorted(valid, key=valid.get)[:-3:-1]
     assert (best, second) == ((2e-4, 0.1), (2e-4, 0.3))
-    return valid[best] - valid[second]
+    return (valid[best] - valid[second]).item()
 
 
 def dense_settings(name, dataset, tuning=False):
     """Weight decay and dropout of dense networks of an experiment, on validation images or not."""
-    return {
-        (run.weight_decay, run.dropout)
-        for run in (record.config for record in papers.STORE.of(name, "paper"))
-        if (run.dataset, run.method, run.evaluate_test) == (dataset, "dense", not tuning)
-    }
+    where = {"dataset": dataset, "method": "dense", "evaluate_test": not tuning}
+    return {*by_fields(name, "weight_decay dropout", **where)}
 
 
 def what_was_tried(text):
-    valid = {}
-    for record in papers.STORE.of("regularisation", "paper"):
-        run = record.config
-        if run.variant == "chosen":
-            valid.setdefault(("chosen", run.dataset, run.method), set()).add(
-                (run.weight_decay, run.dropout)
-            )
-        elif run.method in METHODS:
-            tried = valid.setdefault((run.dataset, run.method), {})
-            last = 100 * record.metrics["valid_accuracy"].iloc[-1]
-            tried.setdefault((run.weight_decay, run.dropout), []).append(last)
+    setting, valid = "weight_decay dropout", {}
     for dataset in DATASETS:
-        assert len(valid[dataset, "fixed"]) == len(valid[dataset, "set"]) == 12
         decays = {}
         for method in METHODS:
-            tried = {key: np.mean(values) for key, values in valid[dataset, method].items()}
-            assert {len(values) for values in valid[dataset, method].values()} == {2}
-            ((decays[method], dropout),) = valid["chosen", dataset, method]
-            assert tried[decays[method], dropout] == max(tried.values())
+            at = {"dataset": dataset, "method": method}
+            ((decays[method], dropout),) = by_fields(
+                "regularisation", setting, variant="chosen", **at
+            )
+            at["evaluate_test"] = False
+            tried = by_fields("regularisation", setting, last_valid_accuracy, **at)
+            assert {len(values) for values in tried.values()} == {2}
+            valid[dataset, method] = {key: values.mean() for key, values in tried.items()}
+            best = max(valid[dataset, method].values())
+            assert valid[dataset, method][decays[method], dropout] == best
+        assert len(valid[dataset, "fixed"]) == len(valid[dataset, "set"]) == 12
         assert decays["fixed"] < decays["set"]
         assert (decays["rigl"] == decays["fixed"]) == (dataset == "fashion_mnist")
     counts = [len(valid[dataset, "rigl"]) for dataset in DATASETS]
     text.says("RigL has {} on MNIST and {} on Fashion-MNIST", *counts)
     of_largest = {dropout for decay, dropout in valid["mnist", "rigl"] if decay == 1e-3}
     assert of_largest == {0.1, 0.3}  # the setting that is missing has no record
-    best = sorted(np.mean(values) for values in valid["fashion_mnist", "rigl"].values())[::-1]
+    best = sorted(valid["fashion_mnist", "rigl"].values(), reverse=True)
     assert best[0] - best[2] < 0.05 < best[0] - best[3]
     text.says("three of its settings lie within 0.05 points on validation images, a tie")
 

@@ -59,7 +59,6 @@ def test_numbers_of_the_text_are_those_of_the_records(rows):
     tails(text, ends)
     strong(text, rows)
     power(text, rows)
-    says("As in the paper's Fig. 5, its p falls below .05 within ten epochs")
     falling = rows.query("kind == 'network' and method == 'set' and epoch == '10'")
     falling = falling[(falling["trained"] == "set_mlp") & falling["neurons"].str.match("hidden .$")]
     medians = falling.groupby(["dataset", "variant"])["rank_p"].median()

@@ -62,7 +62,6 @@ def centre_over_frame(links):
 def test_numbers_of_the_text_are_those_of_the_records(networks, machines, variances):
     text = Prose("15_visible_connectivity")
     says = text.says
-    says("(Mocanu2018, Fig. 4)")
     ends = {}
     for dataset, variance in variances.items():
         for method in ("set", "rigl", "set_random_removal"):
@@ -77,7 +76,6 @@ def test_numbers_of_the_text_are_those_of_the_records(networks, machines, varian
     says("RigL's links begin to gather by epoch 2, those of SET by epoch 5")
     assert course(variances, 2)["rigl"] > 0.5 and course(variances, 2)["set"] < 0.1
     assert 0.2 < course(variances, 5)["set"] < 0.4
-    says("The paper's Fig. 4 is of restricted Boltzmann machines")
     says("Epoch 1 still has the random links")
     agreement(text, networks)
     of_machines(text, machines)

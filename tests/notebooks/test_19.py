@@ -36,11 +36,7 @@ def test_numbers_of_the_text_are_those_of_the_records(ratios, accuracies):
     of_places(says)
     says("A convolution of height and width")
     says("VGG has six convolutions, and ResNet-20 has 19")
-    says(
-        "A kernel of height and width 3 has one place in the middle, four at the edges and four in"
-    )
     says("A processor adds 16 numbers at a time. So 16 examples lie side by side")
-    says("a forward and a backward pass for 128 images")
     says("has its maps on tiles of 16 examples, as within a network")
     assert not text.uncovered()
 

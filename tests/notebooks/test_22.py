@@ -8,29 +8,19 @@ from lib._boundary import FIGURES
 from lib.report.intervals import t_interval
 from tests.notebooks.summaries import ends, mean
 from tests.prose import Prose
+from tests.test_directions import half_radius, stored
 
 MN, FM = "mnist", "fashion_mnist"
 
 
-def half_radius(dataset, method):
-    """Where PGD in L-infinity leaves half of the accuracy, of each seed of the usual networks."""
-    found = {}
-    for record in papers.obtain("robustness_summary", "paper"):
-        run, table = record.config, record.metrics
-        if (run.dataset, run.method, run.parent.experiment) == (
-            dataset,
-            method,
-            "adaptive_topology",
-        ):
-            curve = table[table["measure"] == "pgd linf"].sort_values("strength")
-            clean = table.loc[table["measure"] == "accuracy", "value"].iloc[0]
-            radii, left = [0, *curve["strength"]], [clean, *curve["value"]]
-            found[run.seed] = np.interp(-clean / 2, -np.array(left), radii)
-    return np.array([found[seed] for seed in range(5)])
-
-
 def ratio(dataset, method):
-    return (half_radius(dataset, method) / half_radius(dataset, "dense")).mean()
+    """Radius at which PGD in L-infinity leaves half of the accuracy, divided by that of dense."""
+    runs = stored("robustness_summary", dataset=dataset)
+    runs = [run for run in runs if run.parent["experiment"] == "adaptive_topology"]
+    radii = {
+        (run.method, run.seed): half_radius(run) for run in runs if run.method in (method, "dense")
+    }
+    return np.mean([radii[method, seed] / radii["dense", seed] for seed in range(5)])
 
 
 def test_numbers_of_the_text_follow_from_the_records():

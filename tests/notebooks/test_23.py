@@ -58,7 +58,6 @@ def test_numbers_of_the_text_follow_from_the_records():
             neurons = [area(table, dataset, method, within) for within in ("inputs", "outputs")]
             if signs < max(neurons):
                 reversed_in.append((dataset, method))
-                words = "{:.2f} within signs, and {:.2f} into one neuron"
     assert reversed_in == [(MN, "fixed")]
     for dataset in (MN, FM):
         within = {method: area(table, dataset, method, "sign") for method in MAIN[:4]}

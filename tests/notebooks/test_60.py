@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 import papers
 from lib._boundary import REFERENCE
@@ -15,6 +14,7 @@ from papers.shared import trained
 from tests.notebooks import test_11 as ablation
 from tests.notebooks import test_61 as certified
 from tests.notebooks import test_61_attacks as attacks
+from tests.notebooks.summaries import by_fields, interval, last_valid_accuracy
 from tests.prose import Prose
 
 RUNS = papers.EXPERIMENTS["cifar10_start"].runs("paper")
@@ -25,24 +25,15 @@ def reached():
     """Validation accuracy at the last epoch, percent, by start and seed, at the rate that all
     share.
     """
-    found = {}
-    for record in papers.obtain("cifar10_start_tuning", "paper"):
-        run = record.config
-        if run.learning_rate == RUNS[0].learning_rate:
-            last = 100 * record.metrics["valid_accuracy"].iloc[-1]
-            found.setdefault(run.variant, {})[run.seed] = last
+    at = {"learning_rate": RUNS[0].learning_rate}
+    found = by_fields("cifar10_start_tuning", "variant", last_valid_accuracy, **at)
     return pd.DataFrame(found)
 
 
 def on_test_images(method="rigl"):
     """Test accuracy at the last epoch, percent, by start and seed."""
-    found = {}
-    for record in papers.obtain("cifar10_start", "paper"):
-        run = record.config
-        if run.method == method:
-            last = 100 * record.metrics["test_accuracy"].iloc[-1]
-            found.setdefault(run.variant, {})[run.seed] = last
-    return pd.DataFrame(found)
+    found = by_fields("cifar10_start", "variant", method=method)
+    return pd.DataFrame({start: pd.Series(values) for start, values in found.items()})
 
 
 def says_what_moving_adds(text):
@@ -54,7 +45,7 @@ def says_what_moving_adds(text):
     for start in (LOCAL, "random start", "places shuffled"):
         of = (rigl[start] - fixed[start]).dropna()
         assert len(of) == seeds
-        mean, low, high = ablation.interval(of.to_numpy())
+        mean, low, high = interval(of)
         if start == LOCAL:
             assert low < 0 < high
         else:
@@ -90,56 +81,47 @@ def says_where_links_end(text):
 
 
 def says_verdicts(text):
-    records = papers.obtain("accuracy_by_recipe", "paper")
-    assert {r.config.hidden for r in records if r.config.method == "rigl"} == {(1568, 1568, 1568)}
     others = pd.read_csv(REFERENCE / "related_results.csv")
     others = others[others["architecture"].str.contains("1568", na=False)]
     assert others["note"].str.contains("100 epochs").all()
     found = papers.verdicts("paper", ["F02", "F04"]).set_index("id")["verdict"]
     assert set(found) == {"fails"}
     place = "fashion_mnist", "sharpness-aware", "rigl"
-    tests = [
-        100 * record.metrics["test_accuracy"]
-        for record in records
-        if (record.config.dataset, record.config.variant, record.config.method) == place
-    ]
-    last, best = [of.iloc[-1] for of in tests], [of.max() for of in tests]
+    last = by_fields("accuracy_by_recipe", ablation.PLACE)[place]
+    best = by_fields("accuracy_by_recipe", ablation.PLACE, best_epoch)[place]
     others = others.query("dataset == 'Fashion-MNIST' and density < 1")
     others = others.query("metric == 'test_accuracy_percent'")
     assert others["note"].str.contains("keeps the best test epoch").all()
     most = others["value"].max()
-    assert ablation.interval(np.array(last))[2] < most
+    assert interval(last)[2] < most
     words = "By best epochs RigL has {:.2f} %, and the interval holds the published {:.2f}"
-    text.says(words, np.mean(best), most)
-    _, low, high = ablation.interval(np.array(best))
+    text.says(words, best.mean(), most)
+    _, low, high = interval(best)
     assert low < most < high
+
+
+def best_epoch(record):
+    return 100 * record.metrics["test_accuracy"].max()
 
 
 def says_levers(text):
     """By the records of the tunings, without the library's comparison of groups."""
-    (held,) = {run.validation for run in TUNING}
-    recipes = papers.EXPERIMENTS["accuracy_tuning"].runs("paper")
-    others = [*recipes, *(study.parent for study in certified.TUNED)]
-    assert {(run.validation, run.seed) for run in others} == {(held, 0)}
-    recipes = ablation.accuracies("accuracy_tuning", -1, "valid_accuracy")
     most = {}
     for dataset in ("mnist", "fashion_mnist"):
-        last = {
-            variant: of.item()
-            for (data, variant, method, _), of in recipes.items()
-            if (data, method) == (dataset, "rigl")
-        }
+        at = {"dataset": dataset, "method": "rigl"}
+        last = by_fields("accuracy_tuning", "variant", last_valid_accuracy, **at)
+        last = {variant: of.item() for variant, of in last.items()}
         without = last.pop("as tuned")
         most[dataset] = max((value - without, lever) for lever, value in last.items())
     assert most["fashion_mnist"][0] > most["mnist"][0]
     assert most["fashion_mnist"][1] == "sharpness-aware"
     words = "no recipe gains more than {:.1f} points (one seed each)"
     text.says(words, most["fashion_mnist"][0])
-    on_test = ablation.accuracies("accuracy_by_recipe")
-    tuned = ablation.accuracies("adaptive_topology_1568")
+    on_test = by_fields("accuracy_by_recipe", ablation.PLACE)
+    tuned = by_fields("adaptive_topology_1568", ablation.PLACE)
     gain, low, high = ablation.welch(
-        on_test["fashion_mnist", "sharpness-aware", "rigl", None],
-        tuned["fashion_mnist", "tuned", "rigl", None],
+        on_test["fashion_mnist", "sharpness-aware", "rigl"],
+        tuned["fashion_mnist", "tuned", "rigl"],
     )
     assert low < 0 < high
     text.says("On test images they gain {:.2f} points, which may be zero", gain)
@@ -160,19 +142,12 @@ def says_levers(text):
     for kept, best in ((large, attacks.SLOW), (small, "TRADES")):
         alone = [name for name in kept.index if name == attacks.SLOW or attacks.SLOW not in name]
         assert kept[alone].idxmax() == best
-    text.says("The smaller rate gains most under attacks of radius {:g}", 0.3)
-    text.says("and loses under attacks of radius {:g}", 0.1)
-    text.says("It gains most over usual training under attacks of radius {:g}", 0.1)
 
 
 def says_levers_of_start(text, without):
     """Of RigL from a local start; ``without``: its validation accuracy without any, by seed."""
-    gains = {}
-    for record in papers.obtain("cifar10_levers", "paper"):
-        run = record.config
-        last = 100 * record.metrics["valid_accuracy"].iloc[-1]
-        gains[run.variant] = last - without[run.seed]
-        assert (run.validation, run.evaluate_test, run.seed) == (5000, False, 0)
+    levers = by_fields("cifar10_levers", "variant", last_valid_accuracy)
+    gains = {variant: of.item() - without[0] for variant, of in levers.items()}
     assert set(gains) == set(experiments.START_LEVERS)
     first, second = sorted(gains, key=gains.get)[:-3:-1]
     assert (first, second) == ("twice the epochs", "links that stay")
@@ -181,24 +156,16 @@ def says_levers_of_start(text, without):
     loss = -gains["images moved less"]
     text.says(words, loss)
     assert experiments.START_LEVERS["images moved less"] == {"augmentation": 0.5}
-    assert {run.augmentation for run in [*RUNS, *TUNING]} == {1}
     assert loss > on_test_images()[LOCAL].mean() - published().max()
     log = pd.read_csv(REFERENCE / "related_results.csv")
     notes = log.query("architecture == 'MLP 3072-3072-3072-3072-10'")["note"]
     assert not notes.str.contains("augment").any()
-    stems = ("start", "start_tuning", "levers", "longer", "longer_tuning")
-    made = [record for stem in stems for record in papers.STORE.of(f"cifar10_{stem}", "paper")]
-    assert {record.config.method for record in made} == {"rigl", "fixed"}
-    (rate,) = {run.learning_rate for run in papers.EXPERIMENTS["cifar10_levers"].runs("paper")}
-    assert rate == RUNS[0].learning_rate
 
 
 def longer_on_test_images():
     """Test accuracy at the last epoch of longer training, percent, by seed."""
-    found = {}
-    for record in papers.obtain("cifar10_longer", "paper"):
-        found[record.config.seed] = 100 * record.metrics["test_accuracy"].iloc[-1]
-    return pd.Series(found).sort_index()
+    (found,) = by_fields("cifar10_longer", "method").values()
+    return pd.Series(found)
 
 
 def longer_curves():
@@ -217,24 +184,15 @@ def says_longer(text, without, fixed):
     ``fixed``: test accuracy of fixed links from there, by seed.
     """
     stay, near, move = experiments.LONGER_TRIED
-    rows = []
-    for record in papers.obtain("cifar10_longer_tuning", "paper"):
-        run, last = record.config, record.metrics.iloc[-1]
-        assert (run.validation, run.epochs, run.evaluate_test) == (5000, 200, False)
-        rows.append((run.variant, run.seed, 100 * last["valid_accuracy"], last["train_loss"]))
-    table = pd.DataFrame(rows, columns=["variant", "seed", "end", "loss"])
-    end = table.pivot(index="seed", columns="variant", values="end")
-    loss = table.groupby("variant")["loss"].mean()
-    assert end.notna().all(axis=None) and list(end.index) == [0, 1]
+    end = pd.DataFrame(by_fields("cifar10_longer_tuning", "variant", last_valid_accuracy))
+    loss = by_fields("cifar10_longer_tuning", "variant", last_loss)
+    loss = {variant: of.mean() for variant, of in loss.items()}
+    assert list(end.index) == [0, 1]
     assert end.mean().idxmax() == experiments.LONGER_CHOSEN == stay
     assert (end[[stay, near]].min(axis=1) > end[move]).all()
     words = "They end {:.1f} points above RigL from a local start, which had half the epochs"
     text.says(words, (end[stay] - without).mean())
-    (short,) = (
-        100 * record.metrics["valid_accuracy"].iloc[-1]
-        for record in papers.obtain("cifar10_levers", "paper")
-        if record.config.variant == stay
-    )
+    (short,) = by_fields("cifar10_levers", "variant", last_valid_accuracy)[stay]
     text.says("The longer training adds {:.1f} points there", end[stay][0] - short)
     words = "With equal epochs, averages and reaches, links that stay end {:.1f} points above RigL"
     text.says(words, (end[near] - end[move]).mean())
@@ -254,26 +212,26 @@ def says_longer(text, without, fixed):
     says_longer_on_test_images(text, fixed)
 
 
+def last_loss(record):
+    return record.metrics["train_loss"].iloc[-1]
+
+
 def says_longer_on_test_images(text, fixed):
     """``fixed``: test accuracy of fixed links from a local start after fewer epochs, by seed."""
     reached = longer_on_test_images()
     assert len(reached) == 5
     gained = (reached - fixed).dropna()
     assert len(gained) == 3
-    half = stats.t.ppf(0.975, len(gained) - 1) * gained.sem()
-    low, high = gained.mean() - half, gained.mean() + half
+    _, low, high = interval(gained)
     zero = "" if low > 0 else ", which may be zero"
     text.says("with longer averages, gain {:.1f} points" + zero + ".", gained.mean())
     text.says("The {} % interval of this gain goes from {:.1f} to {:.1f}", 95, low, high)
-    log = pd.read_csv(REFERENCE / "related_results.csv")
-    log = log.query("architecture == 'MLP 3072-3072-3072-3072-10'")
-    assert log["note"].str.contains("100 epochs").all()
 
 
 def says_aims(text):
     """The aims are those of the table of the notebook."""
-    by_recipe = ablation.accuracies("accuracy_by_recipe")
-    mean = {key[:2]: of.mean() for key, of in by_recipe.items() if key[2] == "rigl"}
+    by_recipe = by_fields("accuracy_by_recipe", "dataset variant", method="rigl")
+    mean = {key: of.mean() for key, of in by_recipe.items()}
     tied = mean["mnist", "labels softened"], mean["mnist", "what helps, together"]
     assert 0 < 99.3 - max(tied) and 99.3 - min(tied) < 0.5
     assert 0 < 91.2 - mean["fashion_mnist", "sharpness-aware"] < 0.5
@@ -284,7 +242,6 @@ def says_aims(text):
     }
     assert kept[0.1]["all attacks", 0.1] > 97
     text.says("There PGD alone leaves {:.1f} %", kept[0.3]["pgd", 0.3])
-    assert {study.images for study in attacks.ON_TEST} == {10_000}
 
 
 def published():
@@ -310,19 +267,17 @@ def test_numbers_of_the_text_follow():
         row = f"| {words} | {on_test[start].mean():.1f} | {stay[start]:.1f} |"
         assert row in text.cells[0].source
     fixed = says_what_moving_adds(text)
-    _, low, high = ablation.interval((shuffled - anywhere).to_numpy())
-    assert low < 0 < high and ablation.interval((local - shuffled).to_numpy())[1] > 0
+    _, low, high = interval(shuffled - anywhere)
+    assert low < 0 < high and interval(local - shuffled)[1] > 0
     least = math.floor(10 * (local.min() - other.max(axis=None))) / 10
     words = "Every seed of RigL from the local start ends {} points or more above both other starts"
     text.says(words, least)
-    half = stats.t.ppf(0.975, len(local) - 1) * local.sem()
-    low, high = local.mean() - half, local.mean() + half
+    mean, low, high = interval(local)
     words = "a mean of {:.1f} % with a 95 % interval of [{:.1f}, {:.1f}]"
-    text.says(words, local.mean(), low, high)
+    text.says(words, mean, low, high)
     assert low > others.max()
-    half = stats.t.ppf(0.975, len(fixed) - 1) * fixed.sem()
-    assert fixed.mean() - half < others.max() < fixed.mean() and half > (high - low) / 2
-    text.says("Our lead over the best one is {:.1f} points", local.mean() - others.max())
+    mean, least, most = interval(fixed)
+    assert least < others.max() < mean and most - least > high - low
     assert anywhere.min() > others["RigL"]
     elsewhere = anywhere.mean() - others["RigL"]
     text.says("our RigL ends some {:.0f} points above published RigL", elsewhere)
@@ -340,8 +295,6 @@ def test_numbers_of_the_text_follow():
     run = next(run for run in RUNS if run.reaches)
     first, second, last = run.reaches
     assert first == second
-    assert {run.hidden for run in RUNS} == {(3072, 3072, 3072)}
-    assert {run.density for run in RUNS} == {0.01}
     log = pd.read_csv(REFERENCE / "related_results.csv").query("dataset == 'CIFAR10'")
     decays = (
         log[log["note"].str.contains("density decays from 0.5")]["method"].str.split(" ").str[0]
@@ -349,7 +302,6 @@ def test_numbers_of_the_text_follow():
     assert set(decays) == {"CHTss", "GraNet", "GMP"}
     links = 3 * round(0.01 * 3072**2) + 10 * 3072
     text.says("They keep 1 % of the links there, and a dense output layer: {:,} links", links)
-    assert {run.validation for run in TUNING} == {5000}
     rates = sorted({run.learning_rate for run in TUNING})
     assert rates[1] == RUNS[0].learning_rate
     text.says("{:g} in place of {:g} is planned for each start", *rates)
@@ -360,13 +312,6 @@ def test_numbers_of_the_text_follow():
     says_aims(text)
     says_verdicts(text)
     assert not text.uncovered()
-
-
-def test_seeds_are_those_that_the_text_names():
-    seeds = {
-        method: len({r.seed for r in RUNS if r.method == method}) for method in ("rigl", "fixed")
-    }
-    assert (seeds, len({run.seed for run in TUNING})) == ({"rigl": 5, "fixed": 3}, 2)
 
 
 def test_text_says_what_is_not_run_while_that_is_so():

