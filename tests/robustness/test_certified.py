@@ -42,23 +42,16 @@ def corners(x, radius):
 
 
 @pytest.mark.parametrize("make", [nn.Linear, lambda *widths: SparseLinear(*widths, density=0.6)])
-def test_bounds_of_an_affine_layer_are_reached_at_corners(make, generator):
+def test_bounds_and_margins_of_an_affine_layer_are_reached_at_corners(make, generator):
     layer = make(4, 5)
-    x = torch.rand(3, 4, generator=generator)
+    x, y = torch.rand(3, 4, generator=generator), torch.tensor([0, 3, 4])
     lower, upper = bounds(nn.Sequential(layer), x, 0.3)
+    least = margins(nn.Sequential(layer), x, y, 0.3)
     for i, example in enumerate(x):
         z = layer(corners(example, 0.3))
         torch.testing.assert_close(lower[i], z.amin(0))
         torch.testing.assert_close(upper[i], z.amax(0))
-
-
-def test_margins_of_an_affine_layer_are_reached_at_corners(generator):
-    model = nn.Sequential(nn.Linear(4, 5))
-    x, y = torch.rand(3, 4, generator=generator), torch.tensor([0, 3, 4])
-    actual = margins(model, x, y, 0.3)
-    for i, example in enumerate(x):
-        z = model(corners(example, 0.3))
-        torch.testing.assert_close(actual[i], (z[:, [y[i]]] - z).amin(0))
+        torch.testing.assert_close(least[i], (z[:, [y[i]]] - z).amin(0))
 
 
 @pytest.mark.parametrize(
@@ -288,33 +281,31 @@ def test_images_may_be_flattened_first(generator):
     assert all(map(torch.equal, bounds(flattening, x, 0.1), desired))
 
 
-def test_classes_are_one_for_each_example():
-    x = torch.rand(2, 3)
-    for y in (torch.tensor([0]), torch.tensor([0.0, 1.0])):
-        with pytest.raises(ValueError, match="give an integer class for each of the 2 examples"):
-            margins(network(), x, y, 0.1)
-    with pytest.raises(ValueError, match="y has 0 to 3: give 0 to 2"):
-        margins(network(), x, torch.tensor([0, 3]), 0.1)
+class Squared(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x) ** 2
 
 
-def test_a_model_that_may_compute_otherwise_is_refused():
-    class Squared(nn.Sequential):
-        def forward(self, x):
-            return super().forward(x) ** 2
+TANH, ENDING = mlp((3, 4, 2), activation="tanh"), nn.Sequential(nn.Linear(3, 2), nn.ReLU())
+X, Y = torch.full((2, 3), 0.5), torch.tensor([0, 1])
+REFUSED = [
+    (lambda: margins(network(), X, Y[:1], 0.1), "an integer class for each of the 2 examples"),
+    (lambda: margins(network(), X, Y.float(), 0.1), "an integer class for each of the 2 examples"),
+    (lambda: margins(network(), X, 3 * Y, 0.1), "y has 0 to 3: give 0 to 2"),
+    (lambda: bounds(Squared(nn.Linear(3, 2)), X, 0.1), "whose order of computation is not known"),
+    (lambda: bounds(nn.ModuleList(TANH), X, 0.1), "whose order of computation is not known"),
+    (lambda: bounds(TANH, X, 0.1), "module activation1 is a Tanh, for which there are no"),
+    (lambda: margins(ENDING, X, Y, 0.1), "module 1 is a ReLU: the last one must be linear"),
+    (lambda: bounds(network(), X, -1), "radius = -1 is out of range"),
+    (lambda: bounds(network(), X + 1, 0.1), r"bounds = \(0.0, 1.0\) do not fit"),
+]
 
-    for model in (Squared(nn.Linear(3, 2)), nn.ModuleList([nn.Linear(3, 2)])):
-        with pytest.raises(ValueError, match="whose order of computation is not known: give"):
-            bounds(model, torch.rand(2, 3), 0.1)
+
+@pytest.mark.parametrize(("call", "sentence"), REFUSED)
+def test_what_cannot_be_bounded_is_refused(call, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        call()
 
 
-def test_other_modules_are_refused_by_name():
-    x, y = torch.rand(2, 3), torch.tensor([0, 1])
-    with pytest.raises(ValueError, match="module activation1 is a Tanh, for which there are no"):
-        bounds(mlp((3, 4, 2), activation="tanh"), x, 0.1)
-    with pytest.raises(ValueError, match="module 1 is a ReLU: the last one must be linear"):
-        margins(nn.Sequential(nn.Linear(3, 2), nn.ReLU()), x, y, 0.1)
-    with pytest.raises(ValueError, match="radius = -1 is out of range"):
-        bounds(network(), x, -1)
-    with pytest.raises(ValueError, match=r"bounds = \(0.0, 1.0\) do not fit"):
-        bounds(network(), x + 1, 0.1)
-    assert AllReLU(2).negative_slope < 0  # falls on the left, in the second layer of UNITS
+def test_all_relu_falls_on_the_left_in_the_second_layer():
+    assert AllReLU(2).negative_slope < 0  # so that UNITS have slopes of both signs

@@ -148,32 +148,24 @@ def test_minimal_attacks_return_an_adversarial_point_or_the_example(small, name)
     assert torch.equal(moved[3:], broken[3:]) and moved[3:].all()
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs", "norm"),
-    [
-        (
-            attacks.deepfool,
-            foolbox.attacks.L2DeepFoolAttack(candidates=None),
-            "l2",
-        ),
-        (
-            partial(attacks.deepfool, norm="linf"),
-            foolbox.attacks.LinfDeepFoolAttack(candidates=None),
-            "linf",
-        ),
-        (
-            partial(attacks.carlini_wagner, steps=100),
-            foolbox.attacks.L2CarliniWagnerAttack(steps=100),
-            "l2",
-        ),
-        (
-            with_seed(attacks.boundary, steps=500),
-            foolbox.attacks.BoundaryAttack(steps=500),
-            "l2",
-        ),
-    ],
-    ids=["deepfool", "deepfool_linf", "carlini_wagner", "boundary"],
-)
+FOOLBOX = foolbox.attacks
+PAIRS = {
+    "deepfool": (attacks.deepfool, FOOLBOX.L2DeepFoolAttack(candidates=None), "l2"),
+    "deepfool_linf": (
+        partial(attacks.deepfool, norm="linf"),
+        FOOLBOX.LinfDeepFoolAttack(candidates=None),
+        "linf",
+    ),
+    "carlini_wagner": (
+        partial(attacks.carlini_wagner, steps=100),
+        FOOLBOX.L2CarliniWagnerAttack(steps=100),
+        "l2",
+    ),
+    "boundary": (with_seed(attacks.boundary, steps=500), FOOLBOX.BoundaryAttack(steps=500), "l2"),
+}
+
+
+@pytest.mark.parametrize(("ours", "theirs", "norm"), PAIRS.values(), ids=PAIRS)
 def test_minimal_attacks_come_as_close_as_those_of_foolbox(trained, ours, theirs, norm):
     net, x, y = trained
     right = ~attacks.is_adversarial(net, x, y) & (torch.arange(len(x)) < 60)
