@@ -12,7 +12,7 @@ from scipy import sparse
 
 from lib import models, topology
 from lib.layers import SparseLinear
-from lib.support import make_support, random_support
+from lib.support import random_support
 from lib.topology import structure
 
 WIDTHS = [6, 8, 7, 4]
@@ -57,7 +57,7 @@ def edges(matrices):
 
 
 @pytest.mark.parametrize("density", [0.3, None], ids=["sparse", "dense"])
-def test_adjacency_marks_the_weights_that_are_not_zero(density):
+def test_adjacency_marks_or_has_the_weights_that_are_not_zero(density):
     model = models.mlp((6, 8, 3), density=density)
     weight = model.linear1.values if density else model.linear1.weight.view(-1)
     weight.data[:5] = 0
@@ -66,22 +66,8 @@ def test_adjacency_marks_the_weights_that_are_not_zero(density):
     assert_array_equal(first.toarray(), dense.detach().numpy() != 0)
     assert first.nnz == len(weight) - 5 and first.has_canonical_format
     assert last.shape == (3, 8) and last.nnz == 24 and last.dtype == np.float64
-
-
-@pytest.mark.parametrize("density", [0.3, None], ids=["sparse", "dense"])
-def test_weighted_adjacency_has_the_weights(density):
-    model = models.mlp((6, 8, 3), density=density)
-    first, last = topology.adjacency(model, weighted=True)
-    dense = model.linear1.to_dense() if density else model.linear1.weight
-    assert_array_equal(first.toarray(), dense.detach().numpy())
-    assert last.shape == (3, 8) and first.dtype == last.dtype == np.float64
-
-
-def test_matrices_of_supports_are_those_of_the_model():
-    model = models.mlp((6, 8, 3), density=0.4)
-    desired = topology.adjacency(model)[0]
-    (actual,) = topology.to_matrices([model.linear1.support])
-    assert_array_equal(actual.toarray(), desired.toarray())
+    weighted, _ = topology.adjacency(model, weighted=True)
+    assert_array_equal(weighted.toarray(), dense.detach().numpy())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -115,17 +101,6 @@ def test_directed_graph_is_that_of_networkx(supports):
     desired = nx.to_numpy_array(topology.to_networkx(matrices), nodes)
     actual = topology.directed_graph(matrices)
     assert_array_equal(actual.toarray().T, desired)
-
-
-def test_layers_that_do_not_follow_each_other_are_refused(supports):
-    with pytest.raises(ValueError, match="give consecutive layers"):
-        topology.to_networkx(topology.to_matrices(supports[::-1]))
-
-
-def test_support_without_links_gives_isolated_nodes():
-    none = torch.empty(0, dtype=torch.int64)
-    graph = topology.to_networkx(topology.to_matrices([make_support(none, none, 3, 4)]))
-    assert nx.number_of_isolates(graph) == 7
 
 
 FORMATS = {

@@ -161,15 +161,15 @@ def test_core_numbers_are_those_of_networkx(density):
     assert_array_equal(structure.core_numbers(graph), desired)
 
 
-@pytest.mark.parametrize(("density", "share"), [(0.1, 0.9), (0.3, 0.5), (0.6, 0.1), (1.0, 0.2)])
-def test_rich_club_is_that_of_networkx_at_the_quantile(density, share):
+@pytest.mark.parametrize("density", [0.1, 0.3, 0.6, 1.0])
+def test_rich_club_is_that_of_networkx_at_the_quantile(density):
     graph, oracle = both(density)
     degrees = np.array([degree for _, degree in oracle.degree])
     exceeding = (degrees > degrees[:, None]).mean(axis=1)  # share of neurons above each
-    k = degrees[exceeding <= share].min()
+    k = degrees[exceeding <= structure.RICH].min()
     coefficients = nx.rich_club_coefficient(oracle, normalized=False)
     desired = coefficients.get(k, np.nan)
-    assert_equal(structure.rich_club(graph, share), desired)
+    assert_equal(structure.rich_club(graph), desired)
 
 
 @pytest.mark.parametrize("n_blocks", [2, 4, 5])
@@ -223,12 +223,6 @@ def test_what_is_no_graph_is_refused(name, matrix):
         measure(name, bad[matrix].tocsr())
 
 
-@pytest.mark.parametrize("share", [0, 1])
-def test_share_out_of_range_is_refused(share):
-    with pytest.raises(ValueError, match=f"share = {share} is out of range"):
-        structure.rich_club(complete(3, 3), share)
-
-
 # one network
 
 
@@ -247,14 +241,9 @@ def test_measures_are_those_of_networkx(density):
     assert set(map(type, actual.values())) == {float}
 
 
-def test_complete_network_has_all_its_paths():
-    matrices = topology.to_matrices(layered(1.0))
-    assert structure.measures(matrices, seed=0)["n_paths"] == 6 * 8 * 7 * 4
-
-
 @pytest.mark.parametrize("dtype", [bool, np.int8])
 def test_dtype_of_the_matrices_does_not_matter(dtype):
-    supports = layered(0.8, [(300, 20), (20, 9)])  # more than int8 counts
+    supports = layered(0.8, [(200, 9), (9, 4)])  # more than int8 counts
     matrices = topology.to_matrices(supports)
     others = [matrix.astype(dtype) for matrix in matrices]
     desired = structure.measures(matrices, seed=0)
@@ -271,19 +260,6 @@ def test_network_without_links_has_measures():
         "n_paths": 0,
         "largest_component": 1 / 25,
     }
-
-
-@pytest.mark.parametrize(
-    ("matrices", "message"),
-    [
-        ([], "no matrices: give one for each layer"),
-        ([np.ones((3, 2)), np.ones((3, 2))], "layer 1 takes 2 inputs but layer 0 has 3 outputs"),
-        ([np.full((3, 2), 0.5)], "has other weights than 1"),
-    ],
-)
-def test_what_are_no_layers_is_refused(matrices, message):
-    with pytest.raises(ValueError, match=message):
-        structure.joined(list(map(sparse.csr_array, matrices)))
 
 
 # beside nulls
@@ -373,12 +349,6 @@ def test_network_that_cannot_change_has_no_z():
     assert (table["null_sd"].fillna(0) == 0).all()
     assert table["z"].isna().all()
     assert table.loc["small_world_sigma", "value"] == pytest.approx(1)
-
-
-def test_same_generator_gives_the_same_table():
-    first = structure.beside_nulls(layered(0.3), 3, generator=seeded(5))
-    second = structure.beside_nulls(layered(0.3), 3, generator=seeded(5))
-    assert first.equals(second)
 
 
 # two networks
