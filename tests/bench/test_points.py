@@ -119,20 +119,6 @@ def test_benchmark_has_every_measure_of_the_command_line(unmeasured):
     assert set(steps["density"]) == set(bench.HEADLINES)
 
 
-def test_paper_varies_density_batch_and_threads_of_a_step():
-    steps = [point for point in bench.points_of("paper") if point.sweep == "steps"]
-    assert {0.001, 0.01, 0.05, 0.1, 0.2} <= {point.density for point in steps}
-    assert {1, 16, 128, 512} == {point.batch for point in steps}
-    assert all(point.on_one for point in steps)
-
-
-def test_smoke_has_small_layers_and_few_rounds():
-    smoke = bench.points_of("smoke")
-    networks = [point for point in smoke if len(point.widths) == 5]
-    assert max(max(point.widths) for point in networks) == 64
-    assert max(point.rounds for point in smoke) == 2
-
-
 @pytest.mark.parametrize("profile", ["smoke", "quick"])
 def test_smaller_profiles_have_every_part_but_what_takes_minutes(profile):
     parts = {point.sweep for point in bench.points_of(profile)}
