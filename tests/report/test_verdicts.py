@@ -155,11 +155,6 @@ def test_a_claim_is_told_in_full_with_its_interval(measured, written, n):
     assert said["criterion"] == "slope: >= 1 (paper)" and said["statement"] == "links grow"
 
 
-def test_no_claims_asked_for_give_an_empty_table():
-    table = verdicts.verdicts({}, lambda experiment, profile: [], ROWS, "paper", [])
-    assert table.empty and list(table)[:4] == ["id", "paper", "statement", "sentence"]
-
-
 # readings
 
 
