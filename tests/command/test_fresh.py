@@ -254,10 +254,12 @@ def test_only_what_comes_from_something_that_changed_is_rendered(step, rendered,
     assert said[0][step]["rendered"] == rendered
 
 
+@pytest.mark.ci
 def test_second_call_computes_for_seconds(said):
     assert said[0]["again"]["seconds"] < 10
 
 
+@pytest.mark.ci
 def test_page_of_figures_agrees_with_what_was_rendered(said):
     steps, _, tables = said
     assert "## 91_two" in steps["first"]["page"] and "## 90_one" not in steps["first"]["page"]
@@ -269,6 +271,7 @@ def test_page_of_figures_agrees_with_what_was_rendered(said):
     assert tables == ["first.csv", "new.csv"]
 
 
+@pytest.mark.ci
 def test_command_says_how_many_it_renders(said):
     _, shown, _ = said
     assert "rendering 0 notebooks into" in shown and "of 2 nothing has changed (--force" in shown

@@ -11,7 +11,6 @@ import nbformat
 import pandas as pd
 import papermill
 import pytest
-from nbclient import NotebookClient
 
 import papers
 from lib import _boundary
@@ -20,6 +19,7 @@ from tests import kernels
 from tests.checkouts import write_notebook
 
 PATHS = notebooks.find()
+TRAINING = notebooks.TRAINING
 SHIPPED = _boundary.ROOT / "figures"
 WITHOUT = "cacheprovider faulthandler threadexception unraisableexception"
 COMPARING = {
@@ -67,6 +67,13 @@ SMALLER = {  # these train in every profile, and at full length in the test of s
     "03_your_own_network": {"n_seeds": 2, "n_steps": 30},
 }
 each = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+each_or_ci = pytest.mark.parametrize(  # those that train take a minute each
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.ci] * (path.stem in TRAINING))
+        for path in PATHS
+    ],
+)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +115,7 @@ class Failures(list):
     pytest_collectreport = pytest_runtest_logreport
 
 
-@each
+@each_or_ci
 def test_stored_outputs_are_those_of_the_records(path, folders, tmp_path, monkeypatch):
     """So are published tables, and the records are those of the experiments that the notebook is
     known to read. Pictures are not compared, so none is drawn here; the test above draws those of
@@ -254,23 +261,6 @@ def test_figures_folder_is_tracked_for_the_paper_profile_only():
     assert {"figures/*/", "!figures/paper/"} <= set(ignored)
 
 
-def test_kernels_are_ended_without_waiting_for_them(monkeypatch, tmp_path):
-    given = {}
-
-    def execute(path, output, **options):
-        given.update(options)
-        output.touch()
-        return nbformat.v4.new_notebook()
-
-    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
-    monkeypatch.setattr(papermill, "execute_notebook", execute)
-    write_notebook(tmp_path / "99_fine.ipynb")
-    assert notebooks.execute(tmp_path / "99_fine.ipynb", "smoke").is_file()
-    traits = NotebookClient.class_traits()
-    assert given["shutdown_kernel"] in traits["shutdown_kernel"].values
-    assert given["shutdown_kernel"] != NotebookClient.shutdown_kernel.default_value
-
-
 def test_kernel_that_cannot_be_started_is_not_a_place_that_is_read_only(tmp_path, monkeypatch):
     def execute(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied", "/opt/python")
@@ -306,11 +296,3 @@ def test_forked_kernels_give_what_started_ones_give(tmp_path, monkeypatch):
         cells = [nbformat.read(path, 4).cells for path in sorted((tmp_path / how).rglob("*.ipynb"))]
         shown.append([[cell.get("outputs") for cell in cells_of] for cells_of in cells])
     assert shown[0] == shown[1] and len(shown[0]) == 2
-
-
-def test_kernels_are_forked_from_one_thread_alone(monkeypatch):
-    monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert not forked.is_possible()
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert forked.is_possible()

@@ -96,7 +96,7 @@ ROWS = strategies.lists(strategies.tuples(CELLS, CELLS), min_size=1, max_size=5)
 
 
 @hypothesis.given(ROWS)
-@hypothesis.settings(max_examples=60)
+@hypothesis.settings(max_examples=25)
 def test_any_table_is_read_as_from_a_file_of_its_own(tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("archive")
     table = pd.DataFrame(rows, columns=["a", "b"])
@@ -113,7 +113,7 @@ STATES = strategies.dictionaries(WORDS, arrays_of.arrays(DTYPES, SHAPES), max_si
 
 
 @hypothesis.given(STATES, strategies.booleans())
-@hypothesis.settings(max_examples=60)
+@hypothesis.settings(max_examples=25)
 def test_any_arrays_are_read_to_the_bit(tmp_path_factory, arrays, small):
     folder = tmp_path_factory.mktemp("archive")
     run = RUNS["plain"]
@@ -326,6 +326,3 @@ def test_arrays_without_lines_are_refused(folder):
     (folder / RECORDS).unlink()
     with pytest.raises(ValueError, match=f"no {RECORDS} is there"):
         archive(folder)
-
-
-# ------------------------------------------------------------------------------ shipped archives

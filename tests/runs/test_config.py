@@ -59,21 +59,6 @@ def test_identity_does_not_depend_on_how_a_number_is_written():
     assert written.name == same.name
 
 
-@dataclasses.dataclass(frozen=True)
-class CountingHere(Run):
-    """The fields of Counting under another name and in another module."""
-
-    dataset: str = "digits"
-    steps: int = 4
-    pause: float = 0.0
-    fails_at: int | None = None
-
-
-def test_name_is_independent_of_class_and_module():
-    there, here = Counting("counting", steps=7), CountingHere("counting", steps=7)
-    assert here.__module__ != there.__module__ and here.name == there.name
-
-
 def test_name_is_that_of_the_experiment_and_a_hash():
     experiment, _, digest = Counting("a-b").name.rpartition("-")
     assert experiment == "a-b" and len(digest) == 12 and int(digest, 16) > 0
