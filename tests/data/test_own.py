@@ -693,16 +693,10 @@ BAD_TEXTS = {
     "rows longer than the names": ("a,kind\n1,2,x\n3,4,y\n", "[Ll]ength of header"),
     "target twice": ("a,kind,kind\n1,x,2\n3,y,4\n", "has the column kind twice"),
     "empty": ("", "No columns"),
-    "comment": (
-        "# of flowers\na,b,kind\n1,2,x\n3,4,y\n",
-        "comments above the names, comment= or skiprows=",
-    ),
+    "comment": ("# of flowers\na,b,kind\n1,2,x\n3,4,y\n", "above the names, comment= or skiprows="),
     "comment in commas": ("# a, b, c\na,b,kind\n1,2,x\n3,4,y\n", "comment, .* comment= or skip"),
     "longer comment": ("% a, b, c, d\na,b,kind\n1,2,x\n3,4,y\n", "comment, .* comment= or skip"),
-    "title": (
-        "Flowers\n\na;b;kind\n1;2;x\n3;4;y\n",
-        "comments above the names, comment= or skiprows=",
-    ),
+    "title": ("Flowers\n\na;b;kind\n1;2;x\n3;4;y\n", "above the names, comment= or skiprows="),
     "only names": ("a,b,kind\n", r"x has shape \(0, 2\)"),
     "no such column": ("a,b\n1,x\n", "has no column 'kind': name one, as table.csv:b"),
 }
@@ -733,15 +727,20 @@ def test_bytes_that_are_no_table_are_refused(csv, content, options, message):
 
 X, Y = np.arange(24.0).reshape(12, 2), np.arange(12) % 2
 IMAGES = np.arange(12 * 16, dtype=np.uint8).reshape(12, 4, 4)
+LETTERS = pd.DataFrame({"a": range(12), "b": [*"ab"] * 6})
+STRINGS = Y.astype(str).astype(np.dtypes.StringDType())
+SERIES = np.linspace(-1, 2, 12 * 6 * 3).reshape(12, 6, 3)
+
+
+def beside(x, y):
+    """The options that make these the test part."""
+    return {"x_test": x, "y_test": y}
+
+
 BAD_ARRAYS = {
     "fewer examples": (X[:10], Y, {}, "y has 12 labels, but there are 10 examples"),
     "fewer labels": (X, Y[:10], {}, "y has 10 labels, but there are 12 examples"),
-    "one-hot": (
-        X,
-        np.eye(2)[Y],
-        {},
-        r"y has shape \(12, 2\), not \(12,\): .*argmax\(1\) of one-hot rows$",
-    ),
+    "one-hot": (X, np.eye(2)[Y], {}, r"y has shape \(12, 2\), not \(12,\): .*argmax\(1\) of"),
     "column": (X, Y[:, None], {}, r"y has shape \(12, 1\), .* np.asarray\(y\).ravel\(\)$"),
     "column of text": (X, Y[:, None].astype(str), {}, r"np.asarray\(y\).ravel\(\)$"),
     "column of a table": (X, pd.DataFrame({"y": Y}), {}, r"np.asarray\(y\).ravel\(\)$"),
@@ -749,26 +748,17 @@ BAD_ARRAYS = {
     "nothing": (X[:0], Y[:0], {}, r"x has shape \(0, 2\)"),
     "text": (X.astype(str), Y, {}, "x is of type <U32, not numeric"),
     "series of text": (pd.Series([*"ab"] * 6), Y, {}, "x is of type .*, not numeric"),
-    "table of text": (
-        *(pd.DataFrame({"a": range(12), "b": [*"ab"] * 6}), Y, {}),
-        "arrays, row 0 of x and y: b is 'a', not a number: replace it, or leave the column out",
-    ),
+    "table of text": (LETTERS, Y, {}, "arrays, row 0 of x and y: b is 'a', not a number: replace"),
     "sparse": (scipy.sparse.eye_array(4), [0, 0, 1, 1], {}, r"x is a sparse .* \.toarray\(\)"),
     "sparse tensor": (torch.eye(4).to_sparse(), Y[:4], {}, r"x is a sparse .* \.to_dense\(\)"),
     "sparse labels": (X, torch.tensor(Y).to_sparse(), {}, r"y is a sparse .* \.to_dense\(\)"),
     "bytes": (X, Y.astype("S"), {}, r"y is of type \|S21: .*\[label.decode\(\) for label in y\]"),
-    "strings of NumPy": (
-        *(X, Y.astype(str).astype(np.dtypes.StringDType()), {}),
-        r"y is of type StringDType\(\): .*\[str\(label\) for label in y\]",
-    ),
+    "strings of NumPy": (X, STRINGS, {}, r"y is of type StringDType\(\): .*\[str\(label\) for"),
     "tuples": (X, pd.Series([(0, 1), (1, 0)] * 6), {}, "y holds tuple: give whole numbers or text"),
     "days": (X, pd.Series([date(2026, 1, 1), date(2026, 1, 2)] * 6), {}, "y holds date: give"),
     "truth values and text": (X, np.array([True, "True"] * 6, object), {}, "y holds bool and str"),
     "numbers of two kinds": (X, np.array([1, 2.0] * 6, object), {}, "y holds float and int"),
-    "time series": (
-        *(np.linspace(-1, 2, 12 * 6 * 3).reshape(12, 6, 3), Y, {}),
-        r"give as rows, np.reshape\(x, \(len\(x\), -1\)\)",
-    ),
+    "time series": (SERIES, Y, {}, r"give as rows, np.reshape\(x, \(len\(x\), -1\)\)"),
     "volumes": (torch.full((12, 1, 4, 4, 4), 7.0), Y, {}, r"np.reshape\(x, \(len\(x\), -1\)\)"),
     "ragged": ([[1, 2], [3]], [0, 1], {}, "x is no array"),
     "nan": (np.where(X == 7, np.nan, X), Y, {}, "row 3 of x and y: feature 1 is nan"),
@@ -778,28 +768,18 @@ BAD_ARRAYS = {
     "masked labels": (X, np.ma.masked_equal(Y, 1), {}, "y has masked entries: fill them in"),
     "mixed labels": (X, ["a", 1] * 6, {}, "y holds text and other labels"),
     "fraction": (X, Y + 0.5, {}, "row 0 of x and y: the label 0.5 is no class"),
-    "text in the test part": (
-        *(X, Y, {"x_test": X, "y_test": Y.astype(str)}),
-        "y_test holds text and y numbers: give one kind in both",
-    ),
-    "numbers in the test part": (
-        *(X, Y.astype(str), {"x_test": X, "y_test": Y}),
-        "y holds text and y_test numbers: give one kind in both",
-    ),
+    "text in the test part": (X, Y, beside(X, Y.astype(str)), "y_test holds text and y numbers"),
+    "numbers in it": (X, Y.astype(str), beside(X, Y), "y holds text and y_test numbers: give one"),
     "dates": (X, Y.astype("datetime64[D]"), {}, r"y is of type datetime64\[D\]"),
     "pixels": (IMAGES.astype(float), Y, {}, r"x has pixels in \[0.0, 191.0\]"),
     "channels last": (np.zeros((12, 8, 8, 3)), Y, {}, r"give x.transpose\(0, 3, 1, 2\)"),
     "half a test part": (X, Y, {"x_test": X}, "give x_test and y_test, or neither"),
-    "new class": (
-        *(X, Y, {"x_test": X, "y_test": Y + 1}),
-        "row 1 of x_test and y_test: the label 2 is not one of the training part",
-    ),
-    "other features": (
-        *(X, Y, {"x_test": X[:, :1], "y_test": Y}),
-        r"an example of x_test has shape \(1,\)",
-    ),
+    "new class": (X, Y, beside(X, Y + 1), "row 1 of x_test and y_test: the label 2 is not one of"),
+    "other features": (X, Y, beside(X[:, :1], Y), r"an example of x_test has shape \(1,\)"),
     "other type": (
-        *(IMAGES, Y, {"x_test": IMAGES / 255, "y_test": Y}),
+        IMAGES,
+        Y,
+        beside(IMAGES / 255, Y),
         "x and x_test are images of different types",
     ),
     "name of a set": (X, Y, {"name": "mnist"}, "name 'mnist' is that of a data set"),
