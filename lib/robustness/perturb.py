@@ -188,22 +188,14 @@ def _removal_score(model: nn.Module, order: str, chosen: list[LinearLayer]) -> T
         return pool.abs()
     if order == "descending":
         return -pool.abs()
-    score = torch.ones(len(pool))  # absent links keep it and come last
-    score[pool != 0] = -_network_scores(model, order, chosen).to(score)
-    return score
-
-
-def _network_scores(model: nn.Module, order: str, chosen: list[LinearLayer]) -> Tensor:
-    """Degree or betweenness of the non-zero links of the chosen layers, pooled."""
-    measure = NETWORK_MEASURES[order]
-    all_scores = measure(topology.adjacency(model))
+    all_scores = NETWORK_MEASURES[order](topology.adjacency(model))
     all_layers = linear_layers(model, output=True).values()
-    scores = []
-    for layer, layer_scores in zip(all_layers, all_scores, strict=True):
-        if layer in chosen:
-            scores.append(layer_scores)
-    pooled = np.concatenate(scores)
-    return torch.from_numpy(pooled).float()  # rounded, so that sums of equal terms tie
+    of_layers = zip(all_layers, all_scores, strict=True)
+    of_links = np.concatenate([scores for layer, scores in of_layers if layer in chosen])
+    rounded = torch.from_numpy(of_links).float()  # so that sums of equal terms tie
+    score = torch.ones(len(pool))  # absent links keep it and come last
+    score[pool != 0] = -rounded.to(score)
+    return score
 
 
 def _first_links(
