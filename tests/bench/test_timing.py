@@ -57,26 +57,20 @@ def test_compare_measures_the_seconds_of_one_call(clock):
     assert seconds["long"].tolist() == [2.0, 2.0]
 
 
-def test_noisy_turn_is_taken_again(clock):
-    others = iter([1.0, 0.5, 0.0])
+@pytest.mark.parametrize(
+    ("noise", "counts"),
+    [([1.0, 0.5, 0.0], 3), ([1.0, 0.5, 0.9, 0.8], 2)],
+    ids=["the third is quiet", "all are noisy"],
+)
+def test_noisy_turn_is_taken_again_and_the_least_noisy_counts(noise, counts, clock):
+    others = iter(noise)
 
     def measure():
         clock[0] += 1
         clock[1] += next(others)
         return clock[0]
 
-    assert timing.quietest(measure) == 3.0  # the third was quiet
-
-
-def test_of_noisy_turns_alone_the_least_noisy_counts(clock):
-    others = iter([1.0, 0.5, 0.9, 0.8])
-
-    def measure():
-        clock[0] += 1
-        clock[1] += next(others)
-        return clock[0]
-
-    assert timing.quietest(measure) == 2.0
+    assert timing.quietest(measure) == counts
 
 
 def test_seconds_of_others_are_those_that_this_process_did_not_take(monkeypatch, tmp_path):

@@ -183,16 +183,6 @@ def test_own_file_that_cannot_be_used_is_an_error_and_not_called_damaged(capsys,
     assert status == 1 and out == "" and err.startswith("error: ") and "'specie'" in err
 
 
-@pytest.mark.ci
-def test_claims_prints_every_claim(capsys):
-    status, out, _ = run(capsys, "claims", "--json", "-")
-    rows = json.loads(out)
-    assert status == 0 and [row["id"] for row in rows] == list(papers.PUBLISHED["id"])
-    assert all(row["profile"] == "paper" for row in rows)
-    _, out, _ = run(capsys, "claims", "--profile", "smoke")
-    assert "P04" in out and "not run" in out
-
-
 def test_claims_lists_readings(capsys, monkeypatch):
     row = {"claim": "R03", "reading": "area", "verdict": "holds"}
     asked = lambda profile, ids: pd.DataFrame([row | {"p": profile, "ids": ids}])  # noqa: E731
@@ -460,30 +450,6 @@ def test_verdicts_are_kept_until_something_changes(capsys, monkeypatch, small):
 
 def test_claims_are_listed_as_they_are_asked_for(capsys):
     assert run(capsys, "list", "s3")[1] == run(capsys, "list", "S03")[1]
-
-
-@pytest.mark.ci
-def test_verdicts_that_come_with_a_clone_are_shown_while_nothing_changes(
-    capsys, monkeypatch, small, tmp_path
-):
-    """They are the same rows as judged ones."""
-    words = ("claims", "--json", "-")
-    monkeypatch.setattr(judged, "SHIPPED", tmp_path / "data" / "verdicts.json")
-    before = run(capsys, *words)[1]
-    judged.ship()
-    for kept in papers.STORE.runs.glob("verdicts-*.json"):
-        kept.unlink()
-    asked, verdicts = [], papers.verdicts
-
-    def noted(*given, **how):
-        asked.append(given)
-        return verdicts(*given, **how)
-
-    monkeypatch.setattr(papers, "verdicts", noted)
-    assert run(capsys, *words)[1] == before and asked == []
-    run(capsys, "run", "tiny", "--profile", "paper", "--seeds", 1)
-    run(capsys, *words)
-    assert asked == [("paper", None)]
 
 
 def test_every_claim_is_shown_in_full_in_lines_that_fit(capsys, monkeypatch):

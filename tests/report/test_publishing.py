@@ -2,7 +2,6 @@
 
 import io
 import types
-from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -69,21 +68,6 @@ def test_notebook_run_by_hand_leaves_tracked_figures_alone(folder, shown, monkey
     place = folder / "paper" / "book" if said else folder / "by_hand" / "paper" / "book"
     assert files_in(place) == ["a.csv", "a.png", "a.svg", "b.csv"]
     assert len(files_in(folder)) == 1
-
-
-def test_figure_that_cannot_be_saved_leaves_the_one_there_was(folder, monkeypatch):
-    picture = publishing.save_figure(draw(), "a", "book", "smoke", DATA)
-    files = [picture, picture.with_suffix(".svg")]
-    before = [file.read_bytes() for file in files]
-
-    def stop_halfway(part, content):
-        part.write_text("half")
-        raise OSError("disk is full")
-
-    monkeypatch.setattr(Path, "write_bytes", stop_halfway)
-    with pytest.raises(OSError, match="disk is full"):
-        publishing.save_figure(draw(), "a", "book", "smoke", DATA)
-    assert [file.read_bytes() for file in files] == before
 
 
 def test_last_bits_of_a_layout_leave_the_drawing_as_it_is(folder):

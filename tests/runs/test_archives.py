@@ -288,14 +288,7 @@ def test_every_flipped_bit_is_refused_or_harmless(file, tmp_path):
     assert outcomes["refused"] > 0.99 * 8 * len(written), outcomes
 
 
-def cut(content: bytes) -> bytes:
-    return content[: len(content) // 2]
-
-
 DAMAGES = {
-    "empty": lambda content: b"",
-    "half": cut,
-    "without its last digits": lambda content: content[:-3],
     "no text": lambda content: b"\xff\xfe" + content,
     "something else": lambda content: b"[1, 2]\n",
     "another line": lambda content: content + b"{}\n",
