@@ -10,15 +10,6 @@ from lib import topology
 from lib.report import network_figures
 from lib.support import random_support, support_from_keys
 
-
-def titles_of(fig) -> list[str]:
-    return [ax.get_title() for ax in fig.axes]
-
-
-def texts_of(legend) -> list[str]:
-    return [text.get_text() for text in legend.get_texts()]
-
-
 # inputs
 
 
@@ -88,6 +79,6 @@ def test_adjacency_pictures_have_a_panel_a_layer():
     (matrix,) = topology.to_matrices([support])
     layers = {"a": matrix, "b": matrix}
     fig, table = network_figures.adjacency_pictures(layers, "title")
-    assert titles_of(fig) == ["a", "b", ""]  # the last is the colour bar
+    assert [ax.get_title() for ax in fig.axes] == ["a", "b", ""]  # the last is the colour bar
     assert all(ax.yaxis_inverted() for ax in fig.axes[:2])
     assert table.groupby("panel").size().to_dict() == {"a": 6, "b": 6}

@@ -41,7 +41,6 @@ PERTURBATIONS = {
 }
 on_links = [name for name in PERTURBATIONS if "rewire" not in name]
 each_density = pytest.mark.parametrize("density", [0.3, None], ids=["sparse", "dense"])
-each_order = pytest.mark.parametrize("order", perturb.ORDERS)
 each_within = pytest.mark.parametrize("within", perturb.WITHIN)
 each_perturbation = pytest.mark.parametrize("name", PERTURBATIONS)
 
