@@ -7,13 +7,13 @@ from functools import partial
 
 import pytest
 import torch
-from scipy import stats
 from torch import nn
 
 from lib import models
 from lib.layers import SparseLinear
 from lib.robustness import perturb
 from lib.support import make_support
+from tests.topology.test_nulls import uniformity
 
 WIDTHS = (12, 10, 8, 5)
 
@@ -101,14 +101,6 @@ def pixels():
 def floor(fraction, n):
     """⌊fraction · n⌋ for the fraction as it is written."""
     return math.floor(Fraction(str(fraction)) * n)
-
-
-def uniformity(outcomes, chances):
-    """Level at which the outcomes have these chances, by Pearson's chi-square test."""
-    counts = [outcomes.count(key) for key in chances]
-    expected = [len(outcomes) * p for p in chances.values()]
-    assert sum(counts) == len(outcomes)
-    return stats.chisquare(counts, expected).pvalue
 
 
 # what every perturbation keeps

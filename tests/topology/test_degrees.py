@@ -8,26 +8,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from lib import topology
-from lib.support import random_support
 from lib.topology import degrees as tables
-
-
-@pytest.fixture
-def supports(generator):
-    first = random_support(12, 15, 0.2, generator=generator)
-    last = random_support(15, 9, 0.2, generator=generator)
-    return [first, last]
-
-
-def names_of(supports, epoch):
-    """Degrees of layers as arrays with names."""
-    arrays = {}
-    for i, support in enumerate(supports, start=1):
-        into = support.crow.diff().numpy().astype(np.int16)
-        out = support.tcrow.diff().numpy().astype(np.int16)
-        arrays[f"linear{i}.in_degree.{epoch}"] = into
-        arrays[f"linear{i}.out_degree.{epoch}"] = out
-    return arrays
+from tests.topology.conftest import names_of
 
 
 def table_of(*rows):

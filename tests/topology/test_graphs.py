@@ -19,13 +19,6 @@ WIDTHS = [6, 8, 7, 4]
 each_density = pytest.mark.parametrize("density", [0.1, 0.5])  # .1 leaves inputs without a path
 
 
-@pytest.fixture
-def supports(generator):
-    first = random_support(12, 15, 0.2, generator=generator)
-    last = random_support(15, 9, 0.2, generator=generator)
-    return [first, last]
-
-
 def neurons(layer, width):
     """Nodes of one layer of a graph."""
     return [(layer, index) for index in range(width)]

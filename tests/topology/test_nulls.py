@@ -11,6 +11,8 @@ from scipy import stats
 
 from lib import topology
 from lib.support import make_support, random_support, support_from_keys
+from lib.topology.degrees import from_names
+from tests.topology.conftest import names_of
 
 
 def uniformity(outcomes, chances):
@@ -132,21 +134,13 @@ def test_links_are_found_exactly_where_some_exist(generator):
 
 def table_of(supports, epoch):
     """Degrees of layers, as records hold them."""
-    rows = []
-    for i, support in enumerate(supports, start=1):
-        into = support.crow.diff().numpy().astype(np.int16)
-        out = support.tcrow.diff().numpy().astype(np.int16)
-        rows.append((f"linear{i}", "in", epoch, into))
-        rows.append((f"linear{i}", "out", epoch, out))
-    return pd.DataFrame(rows, columns=["layer", "side", "epoch", "links"])
+    return from_names(names_of(supports, epoch))
 
 
 @pytest.fixture
-def degrees(generator):
+def degrees(supports):
     """Of two layers, after epoch 7."""
-    first = random_support(12, 15, 0.2, generator=generator)
-    last = random_support(15, 9, 0.2, generator=generator)
-    return table_of([first, last], 7)
+    return table_of(supports, 7)
 
 
 def test_random_degrees_are_of_the_epoch_asked_for(degrees, generator):
