@@ -9,13 +9,10 @@ from scipy import ndimage, stats
 from torch.testing import assert_close
 
 from lib.data.augment import augment
+from tests.oracles import seeded
 
 SHAPES = [(30, 20), (20, 31)]
 each_shape = pytest.mark.parametrize("shape", SHAPES)
-
-
-def seeded(seed):
-    return torch.Generator().manual_seed(seed)
 
 
 def images(*shape, dtype=torch.float64):

@@ -25,6 +25,7 @@ from lib import data
 from lib._boundary import NotWritten
 from lib.data import fetch, sets, vision
 from lib.runs.config import Run
+from tests.faults.test_untrusted import Payload
 
 PUBLISHED = {name: entry.download for name, entry in sets.SETS.items() if entry.download}
 
@@ -124,16 +125,6 @@ def test_addresses_and_files_are_those_of_torchvision(name):
         assert list(download.files) == [file for file, _ in kind.resources]
     else:
         assert [download.address + file for file in download.files] == [kind.url]
-
-
-class Payload:
-    """An object whose pickle, when it is read, makes a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
 
 
 @pytest.mark.faults("untrusted files")

@@ -4,7 +4,6 @@ import itertools
 
 import pytest
 import torch
-from scipy.optimize import linprog
 from torch import nn
 from torch.nn import functional as F
 
@@ -16,6 +15,7 @@ from lib.models import mlp
 from lib.robustness import attacks
 from lib.robustness.certified import bounds, is_certified, margins, srelu_interval
 from lib.sparsify import densify_
+from tests.robustness.enumeration import minimal_linf
 
 UNITS = ["relu", "srelu", "all_relu"]
 
@@ -111,40 +111,16 @@ def test_image_of_srelu_is_that_of_a_dense_grid(generator):
     torch.testing.assert_close(largest, values.amax(0))
 
 
-def distance_by_enumeration(model, x, y):
-    """The exact distance in L∞ to the nearest point of another class, of a network of one hidden
-    layer of ReLUs, within [0, 1]: on the cell of each pattern of active units the network is
-    affine, and the nearest point a linear program.
-    """
-    first, last = model.linear1, model.linear2
-    w, b = first.to_dense().detach(), first.bias.detach()
-    v, c = last.to_dense().detach(), last.bias.detach()
-    n, best = len(x), torch.inf
-    for pattern in itertools.product([0.0, 1.0], repeat=len(b)):
-        active = torch.tensor(pattern)
-        slope, offset = (v * active) @ w, v @ (active * b) + c
-        sign = 2 * active - 1
-        for j in set(range(len(c))) - {y}:
-            # unknowns x', t: |x' - x| <= t, in the cell, z_j >= z_y
-            rows = [torch.cat([torch.eye(n), -torch.ones(n, 1)], 1)]
-            rows += [torch.cat([-torch.eye(n), -torch.ones(n, 1)], 1)]
-            rows += [torch.cat([-sign[:, None] * w, torch.zeros(len(b), 1)], 1)]
-            rows += [torch.cat([slope[y] - slope[j], torch.zeros(1)])[None]]
-            limits = torch.cat([x, -x, sign * b, (offset[j] - offset[y])[None]])
-            cost, ranges = [0.0] * n + [1.0], [(0, 1)] * n + [(0, None)]
-            found = linprog(cost, torch.cat(rows).numpy(), limits.numpy(), bounds=ranges)
-            if found.status == 0:
-                best = min(best, found.fun)
-    return best
-
-
 @pytest.mark.parametrize("seed", range(2))
 def test_certified_radius_is_at_most_the_exact_distance(seed):
     model = mlp((2, 4, 2), density=0.8, activation="relu", seed=seed).eval()
+    plain = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 2))
+    for layer, sparse in ((plain[0], model.linear1), (plain[2], model.linear2)):
+        layer.weight.data, layer.bias.data = sparse.to_dense().detach(), sparse.bias.detach()
     x = torch.rand(2, 2, generator=torch.Generator().manual_seed(seed))
     y = model(x).argmax(1)
     for example, label in zip(x, y, strict=True):
-        nearest = distance_by_enumeration(model, example, int(label))
+        nearest = minimal_linf(plain, example.numpy(), int(label))
         radii = torch.linspace(0, 1, 101)
         proved = [
             is_certified(model, example[None], label[None], radius=r).item() for r in radii.tolist()

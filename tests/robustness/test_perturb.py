@@ -13,6 +13,7 @@ from lib import models
 from lib.layers import SparseLinear
 from lib.robustness import perturb
 from lib.support import make_support
+from tests.oracles import seeded
 from tests.topology.test_nulls import uniformity
 
 WIDTHS = (12, 10, 8, 5)
@@ -43,10 +44,6 @@ on_links = [name for name in PERTURBATIONS if "rewire" not in name]
 each_density = pytest.mark.parametrize("density", [0.3, None], ids=["sparse", "dense"])
 each_within = pytest.mark.parametrize("within", perturb.WITHIN)
 each_perturbation = pytest.mark.parametrize("name", PERTURBATIONS)
-
-
-def seeded(seed):
-    return torch.Generator().manual_seed(seed)
 
 
 def net(density=0.3):

@@ -14,6 +14,7 @@ from scipy import sparse
 from lib import topology
 from lib.support import make_support, random_support
 from lib.topology import structure
+from tests.oracles import seeded
 
 WIDTHS = [(6, 8), (8, 7), (7, 4)]
 GRAPH_MEASURES = [
@@ -28,10 +29,6 @@ GRAPH_MEASURES = [
 # the first leaves neurons without links and several components
 each_density = pytest.mark.parametrize("density", [0.1, 0.6])
 each_measure = pytest.mark.parametrize("name", [*GRAPH_MEASURES, "modularity"])
-
-
-def seeded(seed):
-    return torch.Generator().manual_seed(seed)
 
 
 def layered(density, widths=WIDTHS, seed=0):
