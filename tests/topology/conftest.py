@@ -1,9 +1,12 @@
-"""Links of two layers, and their degrees as records hold them."""
+"""Links of some layers, and their degrees as records hold them."""
 
 import numpy as np
 import pytest
 
 from lib.support import random_support
+from tests.oracles import seeded
+
+WIDTHS = [(6, 8), (8, 7), (7, 4)]
 
 
 @pytest.fixture
@@ -22,3 +25,9 @@ def names_of(supports, epoch):
         arrays[f"linear{i}.in_degree.{epoch}"] = into
         arrays[f"linear{i}.out_degree.{epoch}"] = out
     return arrays
+
+
+def layered(density, widths=WIDTHS, seed=0):
+    """Supports of a random network."""
+    generator = seeded(seed)
+    return [random_support(*w, density, generator=generator) for w in widths]

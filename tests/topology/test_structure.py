@@ -12,11 +12,11 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 from scipy import sparse
 
 from lib import topology
-from lib.support import make_support, random_support
+from lib.support import make_support
 from lib.topology import structure
 from tests.oracles import seeded
+from tests.topology.conftest import WIDTHS, layered
 
-WIDTHS = [(6, 8), (8, 7), (7, 4)]
 GRAPH_MEASURES = [
     "four_cycles",
     "four_cycle_clustering",
@@ -29,12 +29,6 @@ GRAPH_MEASURES = [
 # the first leaves neurons without links and several components
 each_density = pytest.mark.parametrize("density", [0.1, 0.6])
 each_measure = pytest.mark.parametrize("name", [*GRAPH_MEASURES, "modularity"])
-
-
-def layered(density, widths=WIDTHS, seed=0):
-    """Supports of a random network."""
-    generator = seeded(seed)
-    return [random_support(*w, density, generator=generator) for w in widths]
 
 
 def both(density):
