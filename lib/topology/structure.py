@@ -271,7 +271,7 @@ def modularity(graph: Graph, *, seed: int) -> float:
 # ------------------------------------------------------------------------ measures of a network
 
 
-def measures(matrices: Matrices, *, seed: int | None) -> dict[str, float]:
+def measures(matrices: Matrices) -> dict[str, float]:
     """All measures of a network, by name.
 
     Source: see the functions of the same names; :func:`lib.topology.graphs.count_paths` for
@@ -279,10 +279,8 @@ def measures(matrices: Matrices, *, seed: int | None) -> dict[str, float]:
 
     Args:
         matrices: (n_out, n_in) each, zeros and ones; ``n_paths`` ends at the last of them.
-        seed: of the communities; None leaves them out, as they take most of the time.
     Returns: floats; ``largest_core_size`` is the number of neurons with the
-        ``largest_core_number``, ``modularity`` nan without a seed; nan as the functions say, e.g.
-        without links.
+        ``largest_core_number``; nan as the functions say, e.g. without links.
     Raises: ValueError if there are no layers, they are not consecutive or a weight is not 1.
     """
     graph = joined(matrices)
@@ -295,12 +293,10 @@ def measures(matrices: Matrices, *, seed: int | None) -> dict[str, float]:
         "rich_club": rich_club(graph),
         "largest_core_number": largest_core,
         "largest_core_size": (cores == largest_core).sum(),
-        "modularity": np.nan,
+        "modularity": modularity(graph, seed=0),
         "n_paths": count_paths(matrices),
         "largest_component": largest_component(matrices),
     }
-    if seed is not None:
-        values["modularity"] = modularity(graph, seed=seed)
     return {name: float(value) for name, value in values.items()}
 
 
@@ -334,13 +330,13 @@ def beside_nulls(
         them is nan, and z where null_sd is 0 (below 1e-12 of the mean, which is rounding).
     Raises: ValueError if there are no layers or they are not consecutive.
     """
-    rows = [measures(to_matrices(supports), seed=0)]
+    rows = [measures(to_matrices(supports))]
     for _ in range(n_nulls):
         null = []
         for support in supports:
             switched, _ = switch_links(support, generator=generator)
             null.append(switched)
-        rows.append(measures(to_matrices(null), seed=0))
+        rows.append(measures(to_matrices(null)))
     table = pd.DataFrame(rows)  # row 0 is the network, the others its nulls
     relative = table / table[1:].mean(skipna=False)
     table["small_world_sigma"] = relative["four_cycle_clustering"] / relative["mean_path_length"]

@@ -219,7 +219,7 @@ def test_what_is_no_graph_is_refused(name, matrix):
 def test_measures_are_those_of_networkx(density):
     matrices = topology.to_matrices(layered(density))
     oracle = topology.to_networkx(matrices).to_undirected()
-    actual = structure.measures(matrices, seed=0)
+    actual = structure.measures(matrices)
     cores = list(nx.core_number(oracle).values())
     component = max(nx.connected_components(oracle), key=len)
     clustering = nx.bipartite.robins_alexander_clustering(oracle)
@@ -235,13 +235,13 @@ def test_dtype_of_the_matrices_does_not_matter(dtype):
     supports = layered(0.8, [(200, 9), (9, 4)])  # more than int8 counts
     matrices = topology.to_matrices(supports)
     others = [matrix.astype(dtype) for matrix in matrices]
-    desired = structure.measures(matrices, seed=0)
-    assert structure.measures(others, seed=0) == desired
+    desired = structure.measures(matrices)
+    assert structure.measures(others) == desired
 
 
 def test_network_without_links_has_measures():
     empty = [sparse.csr_array((m, n)) for n, m in WIDTHS]
-    actual = structure.measures(empty, seed=0)
+    actual = structure.measures(empty)
     known = {name: value for name, value in actual.items() if not np.isnan(value)}
     assert known == {
         "largest_core_number": 0,
@@ -269,13 +269,13 @@ def test_nulls_keep_the_links_of_every_neuron_in_every_layer(monkeypatch):
     measures = structure.measures
     degrees, first_layers = [], set()
 
-    def watched(matrices, seed):
+    def watched(matrices):
         sums = []
         for matrix in matrices:
             sums += [matrix.sum(axis=0).tolist(), matrix.sum(axis=1).tolist()]
         degrees.append(sums)
         first_layers.add(tuple(matrices[0].toarray().ravel()))
-        return measures(matrices, seed=seed)
+        return measures(matrices)
 
     monkeypatch.setattr(structure, "measures", watched)
     structure.beside_nulls(layered(0.3), 4, generator=seeded(1))
@@ -286,10 +286,8 @@ def test_nulls_keep_the_links_of_every_neuron_in_every_layer(monkeypatch):
 @pytest.mark.parametrize(("step", "spread"), [(1e-13, 0.0), (1e-11, 1e-11)])
 def test_a_spread_of_rounding_is_none(step, spread, monkeypatch):
     values = iter([1.0, 1.0, 1 + step, 1 + 2 * step])
-    names = structure.measures(topology.to_matrices(layered(0.3)), seed=None)
-    monkeypatch.setattr(
-        structure, "measures", lambda matrices, seed: dict.fromkeys(names, next(values))
-    )
+    names = structure.measures(topology.to_matrices(layered(0.3)))
+    monkeypatch.setattr(structure, "measures", lambda matrices: dict.fromkeys(names, next(values)))
     null_sd = table_of(layered(0.3), 3)["null_sd"].drop("small_world_sigma")
     assert_allclose(null_sd, spread, rtol=1e-3, atol=0)
 
@@ -297,7 +295,7 @@ def test_a_spread_of_rounding_is_none(step, spread, monkeypatch):
 def test_value_is_the_measure_of_the_network():
     supports = layered(0.3)
     table = table_of(supports, 2)
-    desired = structure.measures(topology.to_matrices(supports), seed=0)
+    desired = structure.measures(topology.to_matrices(supports))
     assert dict(table["value"].drop("small_world_sigma")) == desired
 
 
