@@ -144,29 +144,23 @@ def test_table_that_was_not_measured_is_empty(monkeypatch, tmp_path):
     assert table.empty and list(table.columns) == bench.COLUMNS
 
 
-def test_parts_and_contenders_of_the_stored_table_are_told_apart(monkeypatch, tmp_path):
+def test_parts_of_the_stored_table_are_told_apart(monkeypatch, tmp_path):
     rows = {"sweep": ["steps", "steps", "width"], "contender": ["fused", "dense", "fused"]}
     path = tmp_path / "bench.json"
     pd.DataFrame(rows).assign(median_ms=1.0).to_json(path, orient="records")
     monkeypatch.setattr(points, "STORED", path)
-    assert len(bench.obtain("steps", profile="paper")) == 2
-    table = bench.obtain("steps", "width", profile="paper", names=("fused",))
-    assert table["sweep"].tolist() == ["steps", "width"]
+    assert bench.obtain("steps", profile="paper")["contender"].tolist() == ["fused", "dense"]
+    assert len(bench.obtain("steps", "width", profile="paper")) == 3
 
 
 def test_stored_table_has_the_columns_of_a_measured_one():
     assert list(bench.stored().columns) == bench.COLUMNS
 
 
-def test_other_profiles_measure_the_contenders_that_are_wanted(unmeasured):
-    table = bench.obtain("steps", profile="smoke", names=("fused", "dense"))
-    assert set(table["contender"]) == {"fused", "dense", "floor"}
-    assert set(table["sweep"]) == {"steps"}
-
-
-def test_retraining_measures_in_the_profile_paper_too(unmeasured, monkeypatch):
+@pytest.mark.parametrize(("profile", "retrain"), [("smoke", False), ("paper", True)])
+def test_other_profiles_and_retraining_measure_now(profile, retrain, unmeasured, monkeypatch):
     monkeypatch.setattr(points, "stored", None)
-    table = bench.obtain("updates", profile="paper", retrain=True)
+    table = bench.obtain("updates", profile=profile, retrain=retrain)
     assert table["density"].tolist() == list(bench.HEADLINES)
 
 
