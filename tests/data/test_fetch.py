@@ -316,7 +316,8 @@ def test_lying_server_is_given_up_in_a_sentence_and_leaves_nothing(publisher, mo
     monkeypatch.setattr(fetch, "PATIENCE", 0.5 if drips else 30)  # whatever else the machine does
     monkeypatch.setattr(fetch, "BLOCK", 4 if drips else 1024)
     monkeypatch.setattr(fetch, "LARGEST", 1e6)
-    *publisher.lie, sentence = LIES[name]
+    status, header, pieces, sentence = LIES[name]
+    publisher.lie = status, header, pieces
     with pytest.raises(data.DataUnavailable, match=sentence):
         data.load("mnist")
     assert left() == []
