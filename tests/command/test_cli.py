@@ -170,7 +170,8 @@ def test_damaged_data_file_is_a_failure(capsys, small, monkeypatch):
     assert status == 1 and "damaged: " in out
 
 
-def test_set_that_is_not_here_is_told_below_the_table(capsys, small):
+def test_set_that_is_not_here_is_told_below_the_table(capsys, small, monkeypatch):
+    monkeypatch.setenv("SPARSE_DATA_DIR", str(small))
     status, out, _ = run(capsys, "data", "digits", "adult")
     table, told = out.splitlines()[:2], out.splitlines()[2:]
     assert status == 1 and table[1].split()[0] == "digits" and " 1438 " in table[1]
