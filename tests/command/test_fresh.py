@@ -108,7 +108,7 @@ def test_notebook_that_reads_the_store_depends_on_every_experiment():
 def test_every_experiment_that_a_notebook_obtains_stands_in_its_metadata():
     """So that ``figures`` runs what is missing side by side, before the kernel would."""
     for path in notebooks.find():
-        obtained = re.findall(r'papers\.obtain\(\s*"(\w+)", profile', notebooks._code(path))
+        obtained = re.findall(r'papers\.obtain\(\s*"(\w+)", profile', fresh.code_of(path))
         assert set(obtained) <= set(notebooks.needed(path)), path.name
 
 

@@ -197,23 +197,29 @@ def test_claim_is_found_in_the_notebook_that_judges_it():
     assert {name: path.stem[:2] for name, path in found.items()} == {"R03": "21", "S02": "02"}
 
 
-def test_failing_cell_is_named_and_leaves_no_file(tmp_path, monkeypatch):
+@pytest.fixture
+def figures(tmp_path, monkeypatch):
+    """A folder of figures of the test's own, drawn by forked kernels, which begin at once."""
     monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
+    with kernels.forked():
+        yield tmp_path / "figures"
+
+
+def test_failing_cell_is_named_and_leaves_no_file(tmp_path, figures):
     write_notebook(tmp_path / "99_broken.ipynb", 'raise RuntimeError("out of luck")')
     sentences = notebooks.execute_all([tmp_path / "99_broken.ipynb"], "smoke", 1)
     assert len(sentences) == 1 and "99_broken" in sentences[0] and "out of luck" in sentences[0]
-    assert not list((tmp_path / "figures").rglob("*.ipynb"))
+    assert not list(figures.rglob("*.ipynb"))
 
 
 @pytest.mark.faults("killed at any moment")
-def test_kernel_that_ends_is_named_and_spares_the_other_notebooks(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
+def test_kernel_that_ends_is_named_and_spares_the_other_notebooks(tmp_path, figures, capsys):
     write_notebook(tmp_path / "98_ends.ipynb", "import os; os._exit(9)")
     write_notebook(tmp_path / "99_fine.ipynb", "1 + 1")
     books = [tmp_path / "98_ends.ipynb", tmp_path / "99_fine.ipynb"]
     (sentence,) = notebooks.execute_all(books, "smoke", 1)
     assert sentence.startswith("notebook 98_ends: ") and "died" in sentence
-    rendered = [path.name for path in (tmp_path / "figures").rglob("*") if path.is_file()]
+    rendered = [path.name for path in figures.rglob("*") if path.is_file()]
     assert sorted(rendered) == [fresh.STAMP, "99_fine.ipynb"]
     assert "99_fine  " in capsys.readouterr().err
 
@@ -225,9 +231,8 @@ ENDING = {
 
 
 @pytest.mark.parametrize("cells", ENDING.values(), ids=ENDING)
-def test_notebook_that_ends_early_fails_and_keeps_its_figures(tmp_path, monkeypatch, cells):
-    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
-    figure = tmp_path / "figures" / "smoke" / "99_ends" / "curve.png"
+def test_notebook_that_ends_early_fails_and_keeps_its_figures(tmp_path, figures, cells):
+    figure = figures / "smoke" / "99_ends" / "curve.png"
     figure.parent.mkdir(parents=True)
     figure.touch()
     write_notebook(tmp_path / "99_ends.ipynb", *cells)
@@ -236,8 +241,7 @@ def test_notebook_that_ends_early_fails_and_keeps_its_figures(tmp_path, monkeypa
     assert [*figure.parent.iterdir()] == [figure]
 
 
-def test_cell_that_takes_too_long_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
+def test_cell_that_takes_too_long_is_given_up(tmp_path, figures, monkeypatch):
     monkeypatch.setattr(notebooks, "CELL_SECONDS", 1)
     write_notebook(tmp_path / "99_long.ipynb", "import time; time.sleep(60)")
     with pytest.raises(notebooks.NotebookFailed, match="notebook 99_long: .*timed out"):
@@ -245,9 +249,8 @@ def test_cell_that_takes_too_long_is_given_up(tmp_path, monkeypatch):
 
 
 @pytest.mark.faults("killed at any moment")
-def test_what_a_kernel_was_writing_when_it_ended_is_removed(tmp_path, monkeypatch):
-    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
-    part = tmp_path / "figures" / "smoke" / "99_ends" / "curve.svg.part"
+def test_what_a_kernel_was_writing_when_it_ended_is_removed(tmp_path, figures):
+    part = figures / "smoke" / "99_ends" / "curve.svg.part"
     code = f"import os, pathlib; pathlib.Path({str(part)!r}).touch(); os._exit(9)"
     write_notebook(tmp_path / "99_ends.ipynb", code)
     with pytest.raises(notebooks.NotebookFailed):
@@ -261,11 +264,12 @@ def test_figures_folder_is_tracked_for_the_paper_profile_only():
     assert {"figures/*/", "!figures/paper/"} <= set(ignored)
 
 
-def test_kernel_that_cannot_be_started_is_not_a_place_that_is_read_only(tmp_path, monkeypatch):
+def test_kernel_that_cannot_be_started_is_not_a_place_that_is_read_only(
+    tmp_path, figures, monkeypatch
+):
     def execute(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied", "/opt/python")
 
-    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
     monkeypatch.setattr(papermill, "execute_notebook", execute)
     write_notebook(tmp_path / "99_fine.ipynb")
     with pytest.raises(
