@@ -118,11 +118,6 @@ def test_carlini_wagner_of_few_steps_is_stronger_than_one_that_starts_at_the_bou
     assert distances[0].median() <= distances[1].median()
 
 
-def test_start_beyond_the_bounds_is_refused(small):
-    with pytest.raises(ValueError, match="start_margin = 1.0 is out of range"):
-        attacks.carlini_wagner(*small, start_margin=1.0)
-
-
 def test_boundary_attack_comes_near_the_affine_optimum():
     model = affine()
     x, y = near_the_middle(model)

@@ -216,7 +216,8 @@ SETTINGS = {  # of each attack: what is refused, besides what it needs
     "square": [{"queries": 0}, {"generator": None}],
     "deepfool": [{"overshoot": -1}, {"norm": "l0"}],
     "bisected_pgd": [{"bisections": 0}, {"generator": None}],
-    "carlini_wagner": [{"search_steps": 0}, {"learning_rate": 0}, {"confidence": -1}],
+    "carlini_wagner": [{"search_steps": 0}, {"learning_rate": 0}, {"confidence": -1}]
+    + [{"start_margin": 1.0}],
     "boundary": [{"generator": None}],
     "ensemble": [{"generator": None}],
     "one_pixel": [{"values": (0.0, 2.0)}, {"values": ()}],
