@@ -455,16 +455,18 @@ def test_claims_are_listed_as_they_are_asked_for(capsys):
 
 def test_every_claim_is_shown_in_full_in_lines_that_fit(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
+    table = pd.DataFrame(judged.shipped())
+    monkeypatch.setattr(judged, "verdicts", lambda profile, ids: table)
     _, out, _ = run(capsys, "claims", "--profile", "paper")
     lines = out.splitlines()
     assert max(map(len, lines)) <= 80
     starts = [line for line in lines[:-3] if not line.startswith(" ")]
     assert [line[:3] for line in starts] == list(papers.PUBLISHED["id"])
     shown = " ".join(line[19:] for line in lines)
-    for sentence in judged.verdicts("paper", None)["sentence"]:
+    for sentence in table["sentence"]:
         assert " ".join(sentence.partition(": ")[2].split()) in shown
-    assert re.match("profile paper, claims of papers: .* not run", lines[-3])
-    assert re.match("profile paper, our own claims: .* not run", lines[-2])
+    assert re.match("profile paper, claims of papers: .* holds", lines[-3])
+    assert re.match("profile paper, our own claims: .* holds", lines[-2])
 
 
 def test_seeds_that_the_profile_does_not_have_are_not_shipped(capsys, small):
