@@ -254,9 +254,9 @@ def test_network_without_links_has_measures():
 # beside nulls
 
 
-def table_of(supports, n_nulls, **settings):
+def table_of(supports, n_nulls):
     """The measures of a network beside its nulls, a row by name."""
-    table = structure.beside_nulls(supports, n_nulls, generator=seeded(1), **settings)
+    table = structure.beside_nulls(supports, n_nulls, generator=seeded(1))
     return table.set_index("measure")
 
 
