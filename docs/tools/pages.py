@@ -96,8 +96,6 @@ def written_verdicts(rows: pd.DataFrame) -> pd.DataFrame:
 def all_readings() -> str:
     """Every reading of the claims that leave some open."""
     table = readings(papers.CLAIMS, papers.STORE.shipped.of, "paper")
-    if table.empty:
-        return "Not run yet."
     parts = []
     for claim, rows in table.groupby("claim", sort=False):
         written = tables.written_readings(rows)
@@ -123,12 +121,21 @@ def speed(measure: str) -> str:
     """How many times as long as ours the others take for a measure of the benchmark."""
     table = bench.stored()
     rows = table[(table["measure"] == measure) & ~table["sweep"].isin(["width", "cifar10_mlp"])]
-    if rows.empty:
-        return "Not measured yet."
-    written = benchmark.multiples(rows).reset_index()
-    written["density"] = [f"{100 * density:.3g} %" for density in written["density"]]
+    written = multiples(rows)
     if measure != "layer":
         written = written.drop(columns=["n_in", "n"])
+    return measured(written, rows)
+
+
+def multiples(rows: pd.DataFrame) -> pd.DataFrame:
+    """How many times as long as ours the others take, with densities in percent."""
+    written = benchmark.multiples(rows).reset_index()
+    written["density"] = [f"{100 * density:.3g} %" for density in written["density"]]
+    return written
+
+
+def measured(written: pd.DataFrame, rows: pd.DataFrame) -> str:
+    """A table as a page has it, and the machines that measured its rows."""
     return f"{as_markdown(written)}\n\nMeasured on {benchmark.machines(rows)}."
 
 
@@ -136,29 +143,23 @@ def speed_of_each(prefix: str, called: str) -> str:
     """The same for measures that begin alike, a row each."""
     table = bench.stored()
     rows = table[table["measure"].str.startswith(prefix)]
-    if rows.empty:
-        return "Not measured yet."
     tables = []
     for measure, of_one in rows.groupby("measure", sort=False):
-        written = benchmark.multiples(of_one).reset_index()
+        written = multiples(of_one)
         written.insert(0, called, measure.removeprefix(prefix))
         tables.append(written)
-    written = pd.concat(tables)
-    written["density"] = [f"{100 * density:.3g} %" for density in written["density"]]
-    written = written.drop(columns=["batch", "n_in", "n"])
-    return f"{as_markdown(written)}\n\nMeasured on {benchmark.machines(rows)}."
+    written = pd.concat(tables).drop(columns=["batch", "n_in", "n"])
+    return measured(written, rows)
 
 
 def memory_of_own() -> str:
     """MiB that a training step of models of torch's own modules takes, a row a width."""
     table = bench.stored()
     rows = table[table["measure"] == OWN_PEAK]
-    if rows.empty:
-        return "Not measured yet."
     rows = rows.assign(contender=rows["contender"].map(benchmark.name_of))
     table = rows.pivot_table("median_ms", "n", "contender", sort=False).round()
     written = table.map("{:,.0f} MiB".format).rename_axis("neurons in a layer").reset_index()
-    return f"{as_markdown(written)}\n\nMeasured on {benchmark.machines(rows)}."
+    return measured(written, rows)
 
 
 def all_references() -> str:

@@ -174,7 +174,45 @@ def set_threads(number: int) -> None:
 # --------------------------------------------------------------------------------------- steps
 
 
-class Trainer:
+class Step:
+    """A call is one training step of a network on some examples, compiled or by autograd.
+
+    Args:
+        net, optimiser: what is trained, and by what.
+        x, y: the examples.
+        is_compiled: whether the step is that of :func:`lib.train.compiled_step`.
+        loss: of the outputs and ``y``.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        x: Tensor,
+        y: Tensor,
+        *,
+        is_compiled: bool,
+        loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+    ) -> None:
+        self.net, self.optimiser = net, optimiser
+        self.x, self.y, self.loss = x, y, loss
+        self.compiled = compiled_step(net, optimiser, loss) if is_compiled else None
+
+    def __call__(self) -> float:
+        if self.compiled is not None:
+            return self.compiled(self.x, self.y)
+        return self.by_autograd(self.x, self.y)
+
+    def by_autograd(self, x: Tensor, y: Tensor) -> float:
+        """A step on these examples by autograd."""
+        loss = self.loss(self.net(x), y)
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        return loss.item()
+
+
+class Trainer(Step):
     """A call is one training step: draw a batch, loss, gradients, SGD with momentum.
 
     Args:
@@ -194,31 +232,25 @@ class Trainer:
         examples: int = EXAMPLES,
         **links: float,
     ) -> None:
-        self.net = network(contender, widths, **links)
+        net = network(contender, widths, **links)
         self.batch = batch
-        self.optimiser = torch.optim.SGD(
-            self.net.parameters(),
+        optimiser = torch.optim.SGD(
+            net.parameters(),
             lr=0.01,
             momentum=0.9,
             weight_decay=2e-4,
             fused=contender not in ("dense_modules", "masked"),
         )
         generator = torch.Generator().manual_seed(0)
-        self.x = torch.rand(examples, widths[0], generator=generator)
-        self.y = torch.randint(widths[-1], (examples,), generator=generator)
-        self.compiled = None
-        if contender == "fused":
-            self.compiled = compiled_step(self.net, self.optimiser)
+        x = torch.rand(examples, widths[0], generator=generator)
+        y = torch.randint(widths[-1], (examples,), generator=generator)
+        super().__init__(net, optimiser, x, y, is_compiled=contender == "fused")
 
     def __call__(self) -> float:
         index = torch.randint(len(self.x), (self.batch,))
         if self.compiled is not None:
             return self.compiled(self.x, self.y, index)
-        loss = F.cross_entropy(self.net(self.x.index_select(0, index)), self.y[index])
-        self.optimiser.zero_grad()
-        loss.backward()
-        self.optimiser.step()
-        return loss.item()
+        return self.by_autograd(self.x.index_select(0, index), self.y[index])
 
     def move_links(self, generator: torch.Generator) -> None:
         """Let the links of its sparse layers move as SET's do after an epoch."""

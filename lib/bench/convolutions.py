@@ -6,14 +6,12 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lib import layers, models
 from lib._compiled import maps
 from lib._compiled.backbone import FAR, NEAR, PIXEL, WIDE, Backbone, Program
-from lib.bench.contenders import Pass
+from lib.bench.contenders import Pass, Step
 from lib.sparsify import sparsify_
-from lib.train import compiled_step
 
 LAYERS = {  # channels in and out, side of the images, stride
     "16 x 32²": (16, 16, 32, 1),
@@ -110,32 +108,21 @@ def vgg() -> nn.Sequential:
 NETWORKS = {"VGG": vgg, "ResNet-20": lambda: models.convnet("resnet20", (3, 32, 32), 10)}
 
 
-class NetworkStep:
+class NetworkStep(Step):
     """A call is one training step of a network of :data:`NETWORKS`, with SGD and momentum, on
     images of CIFAR's size; sparse ones have all links in the first convolution and the last layer.
     """
 
     def __init__(self, name: str, way: str, density: float, batch: int) -> None:
         generator = torch.Generator().manual_seed(0)
-        self.x = torch.randn(batch, 3, 32, 32, generator=generator)
-        self.y = torch.randint(10, (batch,), generator=generator)
+        x = torch.randn(batch, 3, 32, 32, generator=generator)
+        y = torch.randint(10, (batch,), generator=generator)
         net = NETWORKS[name]().to(memory_format=torch.contiguous_format)
         if way in ("fused", "modular"):
             links = {"density": density, "kinds": ["conv"], "start": "new"}
             sparsify_(net, **links, generator=generator)
         elif way == "channels_last":
             net = net.to(memory_format=torch.channels_last)
-            self.x = self.x.contiguous(memory_format=torch.channels_last)
-        self.net, self.compiled = net, None
-        self.optimiser = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
-        if way == "fused":
-            self.compiled = compiled_step(net, self.optimiser)
-
-    def __call__(self) -> float:
-        if self.compiled is not None:
-            return self.compiled(self.x, self.y)
-        loss = F.cross_entropy(self.net(self.x), self.y)
-        self.optimiser.zero_grad()
-        loss.backward()
-        self.optimiser.step()
-        return loss.item()
+            x = x.contiguous(memory_format=torch.channels_last)
+        optimiser = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
+        super().__init__(net, optimiser, x, y, is_compiled=way == "fused")

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lib.bench import timing
-from lib.bench.contenders import BATCH, DROPOUT
+from lib.bench.contenders import BATCH, DROPOUT, Step
 from lib.sparsify import sparsify_
-from lib.train import compiled_step
 
 OURS = "our network, SReLU and dropout"  # beside them, see lib.bench.contenders
 WAYS = ("fused", "modular", "dense_modules")  # compiled, made sparse by autograd, plain dense
@@ -58,7 +57,7 @@ MODELS = {
 }
 
 
-class OwnStep:
+class OwnStep(Step):
     """A call is one training step of a model of :data:`MODELS`, with SGD unless its name says Adam.
 
     Args:
@@ -75,32 +74,20 @@ class OwnStep:
         generator = torch.Generator().manual_seed(0)
         is_regression = name.endswith("regression")
         widths = (*widths[:-1], 1) if is_regression else widths
-        self.net = MODELS[name](widths)
-        last = list(self.net.modules())[-1]
+        net = MODELS[name](widths)
+        last = list(net.modules())[-1]
         if way != "dense_modules":
             hidden = {"filter": lambda _, linear: linear is not last, "generator": generator}
-            sparsify_(self.net, density=density, start="new", **hidden)
+            sparsify_(net, density=density, start="new", **hidden)
         if name.endswith("Adam"):
-            self.optimiser = torch.optim.Adam(self.net.parameters(), lr=1e-4)
+            optimiser = torch.optim.Adam(net.parameters(), lr=1e-4)
         else:
-            self.optimiser = torch.optim.SGD(self.net.parameters(), lr=0.01, momentum=0.9)
-        self.x = torch.rand(batch, widths[0], generator=generator)
-        self.y = torch.randint(widths[-1], (batch,), generator=generator)
-        self.loss = F.cross_entropy
+            optimiser = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
+        x = torch.rand(batch, widths[0], generator=generator)
+        y, loss = torch.randint(widths[-1], (batch,), generator=generator), F.cross_entropy
         if is_regression:
-            self.y, self.loss = torch.rand(batch, 1, generator=generator), F.mse_loss
-        self.compiled = None
-        if way == "fused":
-            self.compiled = compiled_step(self.net, self.optimiser, self.loss)
-
-    def __call__(self) -> float:
-        if self.compiled is not None:
-            return self.compiled(self.x, self.y)
-        loss = self.loss(self.net(self.x), self.y)
-        self.optimiser.zero_grad()
-        loss.backward()
-        self.optimiser.step()
-        return loss.item()
+            y, loss = torch.rand(batch, 1, generator=generator), F.mse_loss
+        super().__init__(net, optimiser, x, y, is_compiled=way == "fused", loss=loss)
 
 
 def peak_memory(way: str, widths: Sequence[int], density: float) -> float:

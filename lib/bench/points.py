@@ -444,9 +444,7 @@ def measure_all() -> pd.DataFrame:
     return measure_points(_paper(), sorted({torch.get_num_threads(), 1}, reverse=True))
 
 
-def obtain(
-    *sweeps: str, profile: str, retrain: bool = False, names: tuple[str, ...] = ()
-) -> pd.DataFrame:
+def obtain(*sweeps: str, profile: str, retrain: bool = False) -> pd.DataFrame:
     """Parts of the table, as notebooks want them: "paper" loads what ``python -m lib bench
     --sweeps --json data/results/bench.json`` stored (an empty table if that was not run); another
     profile measures now.
@@ -455,7 +453,6 @@ def obtain(
         sweeps: which parts, see :func:`points_of`.
         profile: in whose sizes.
         retrain: measure now in the profile "paper" too.
-        names: the contenders that are wanted; none: all.
     Raises: ValueError for an unknown part or profile.
     """
     known = list(dict.fromkeys(point.sweep for point in _paper()))
@@ -464,10 +461,7 @@ def obtain(
     chosen = [point for point in points_of(profile) if point.sweep in sweeps]
     if profile == "paper" and not retrain:
         table = stored()
-        table = table[table["sweep"].isin(sweeps)]
-        return table[table["contender"].isin(names)] if names else table
-    if names:
-        chosen = [replace(point, names=names) for point in chosen]
+        return table[table["sweep"].isin(sweeps)]
     return measure_points(chosen)
 
 

@@ -77,7 +77,7 @@ def of_notebook(path: Path, profile: str, common: str) -> str:
         profile: in which it is rendered.
         common: of :func:`common`.
     """
-    cells = _cells(path)
+    cells = cells_of(path)
     lists_notebooks = any("lib.command" in source for _, source in cells)
     others = [path.parent] if lists_notebooks else []
     records = of_records(experiments_of(path), profile)
@@ -90,7 +90,7 @@ def experiments_of(path: Path) -> set[str]:
     """The experiments whose records a notebook may read: those that its code names, those behind
     the claims that it names, and their parents; all, where it reads the store itself.
     """
-    code = "\n".join(source for kind, source in _cells(path) if kind == "code")
+    code = code_of(path)
     if "STORE" in code:
         return set(papers.EXPERIMENTS)
     words = set(QUOTED.findall(code))
@@ -105,10 +105,15 @@ def experiments_of(path: Path) -> set[str]:
     return named
 
 
-def _cells(path: Path) -> list[tuple[str, str]]:
+def cells_of(path: Path) -> list[tuple[str, str]]:
     """Kind and source of every cell of a notebook."""
     book = json.loads(path.read_text(encoding="utf-8"))
     return [(cell["cell_type"], "".join(cell["source"])) for cell in book["cells"]]
+
+
+def code_of(path: Path) -> str:
+    """The code of a notebook."""
+    return "\n".join(source for kind, source in cells_of(path) if kind == "code")
 
 
 def stamp(folder: Path, sources: str) -> None:

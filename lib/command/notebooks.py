@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -52,18 +51,20 @@ def find(only: Sequence[str] | None = None) -> list[Path]:
 
 def needed(path: Path) -> list[str]:
     """The experiments a notebook shows, from its metadata."""
-    return list(_read(path)["metadata"].get("experiments", []))
+    book = json.loads(path.read_text(encoding="utf-8"))
+    return list(book["metadata"].get("experiments", []))
 
 
 def title(path: Path) -> str:
     """The first heading of a notebook."""
-    source = "".join(_read(path)["cells"][0]["source"])
+    _, source = fresh.cells_of(path)[0]
     return source.splitlines()[0].lstrip("# ")
 
 
 def pictures(path: Path) -> list[str]:
     """The names of the figures that a notebook publishes, in order, as far as they are literals."""
-    calls = [node for node in ast.walk(ast.parse(_code(path))) if isinstance(node, ast.Call)]
+    tree = ast.parse(fresh.code_of(path))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     names = []
     for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
         if ast.unparse(call.func) in ("report.publish", "report.publish_animation"):
@@ -75,19 +76,9 @@ def naming(words: Sequence[str]) -> dict[str, Path]:
     """For each word, the last notebook whose code has it as a string."""
     found = {}
     for path in find():
-        code = _code(path)
+        code = fresh.code_of(path)
         found |= {word: path for word in words if f'"{word}"' in code}
     return found
-
-
-def _code(path: Path) -> str:
-    """The code of a notebook."""
-    cells = [cell for cell in _read(path)["cells"] if cell["cell_type"] == "code"]
-    return "\n".join("".join(cell["source"]) for cell in cells)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def check_parameters(path: Path, parameters: dict[str, object]) -> None:

@@ -156,7 +156,6 @@ def from_arrays(
     x_test: Any = None,
     y_test: Any = None,
     validation: int = 0,
-    limit: int | None = None,
     name: str = "arrays",
 ) -> Split:
     """A split of examples of one's own; a fifth of them, drawn by class and fixed, is for the test.
@@ -166,7 +165,7 @@ def from_arrays(
             (N, height, width) or (N, channels, height, width), uint8 or in [0, 1].
         y: (N,) labels: whole numbers or text, numbered in their order, see `Split.classes`.
         x_test, y_test: the test part, where it is given.
-        validation, limit: as of :func:`load`.
+        validation: as of :func:`load`.
         name: of the data in messages; not one of `NAMES`.
     Raises: ValueError, naming the row where there is one, for lengths that differ, values that are
         not finite, pixels out of range, labels that are missing or no classes, one class only, a
@@ -181,7 +180,7 @@ def from_arrays(
     if name in NAMES:
         raise ValueError(f"name {name!r} is that of a data set: choose another")
     found = own.checked(x, y, name, x_test=x_test, y_test=y_test)
-    return _own_split(*found, validation=validation, limit=limit)
+    return _own_split(*found, validation=validation)
 
 
 def from_csv(
@@ -189,7 +188,6 @@ def from_csv(
     target: str | int,
     *,
     validation: int = 0,
-    limit: int | None = None,
     **options: Any,
 ) -> Split:
     """A split of the rows of a table; as a name, ``path.csv:target``.
@@ -198,19 +196,17 @@ def from_csv(
         path: of a text in UTF-8 of any ending, with the names of its columns in line 1.
         target: the column that holds the classes; all others are features, and numbers. Classes
             are told apart as they are written, whatever ``dtype`` says.
-        validation, limit: as of :func:`load`.
+        validation: as of :func:`load`.
         options: of ``pandas.read_csv``, as ``sep``, ``decimal``, ``header``, ``encoding``. A comma,
             semicolon, tab, bar or blanks are otherwise told from the first lines.
     Raises: ValueError as :func:`from_arrays`, naming file, row and column; if line 1 looks like an
         example, which ``header=None`` makes it.
     """
     found = own.table(Path(path).expanduser().absolute(), target, **options)
-    return _own_split(*found, validation=validation, limit=limit)
+    return _own_split(*found, validation=validation)
 
 
-def from_folder(
-    path: str | Path, *, side: int | None = None, validation: int = 0, limit: int | None = None
-) -> Split:
+def from_folder(path: str | Path, *, side: int | None = None, validation: int = 0) -> Split:
     """A split of images in one folder a class; as a name, ``path/:side``.
 
     Images are turned upright, grey if all of them are, else in three colours. What is transparent
@@ -220,19 +216,19 @@ def from_folder(
     Args:
         path: of the folder that holds one folder a class.
         side: pixels; the middle square of each image is scaled to it. None: all have one size.
-        validation, limit: as of :func:`load`.
+        validation: as of :func:`load`.
     Raises: ValueError as :func:`from_arrays`, naming the file; for an image that cannot be read.
     """
     found = own.folder(Path(path).expanduser().absolute(), side)
-    return _own_split(*found, validation=validation, limit=limit)
+    return _own_split(*found, validation=validation)
 
 
-def _own_split(dataset: DataSet, arrays: Arrays, *, validation: int, limit: int | None) -> Split:
+def _own_split(dataset: DataSet, arrays: Arrays, *, validation: int) -> Split:
     sha256 = own.sha256_of(arrays)
     path = dataset.name if Path(dataset.name).is_absolute() else None
     origin = {"sha256": sha256, "source": "own", "path": path}
     arrays = _with_test_part(dataset, arrays)
-    return _split(dataset, arrays, origin, validation=validation, limit=limit)
+    return _split(dataset, arrays, origin, validation=validation)
 
 
 def _split(
@@ -241,7 +237,7 @@ def _split(
     origin: dict[str, str | None],
     *,
     validation: int,
-    limit: int | None,
+    limit: int | None = None,
     scaled: bool = True,
 ) -> Split:
     """The training part divided and limited, and all as tensors."""

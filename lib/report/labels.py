@@ -100,19 +100,15 @@ def add(labels: Labels) -> None:
         ("network", NETWORK_NAMES, labels.networks),
     )
     for kind, known, added in additions:
-        _check_same(kind, known, added)
+        for name, label in added.items():
+            if known.get(name, label) != label:
+                raise ValueError(
+                    f"{kind} {name!r} is labelled {known[name]!r} already, "
+                    f"and cannot be labelled {label!r} too: choose another name"
+                )
     for _, known, added in additions:
         known.update(added)
     AXES.update(dict.fromkeys(labels.axes))
-
-
-def _check_same(kind: str, known: Mapping[str, Any], added: Mapping[str, Any]) -> None:
-    for name, label in added.items():
-        if known.get(name, label) != label:
-            raise ValueError(
-                f"{kind} {name!r} is labelled {known[name]!r} already, "
-                f"and cannot be labelled {label!r} too: choose another name"
-            )
 
 
 def method(name: str) -> Look:

@@ -51,15 +51,6 @@ def _relative_accuracy(
     """(n,) accuracy above chance, relative to that at fraction 0; nan if there is none."""
     fractions = np.asarray(fractions, float)
     accuracies = np.asarray(accuracies, float)
-    _check(fractions, accuracies, n_classes)
-    above_chance = accuracies - 1 / n_classes
-    at_first = above_chance[0]
-    if at_first <= 0:
-        return np.full_like(above_chance, np.nan)
-    return above_chance / at_first
-
-
-def _check(fractions: np.ndarray, accuracies: np.ndarray, n_classes: int) -> None:
     ends = [*fractions[:1], *fractions[-1:]]
     ascending = ends == [0, 1] and (np.diff(fractions) > 0).all()
     if not ascending or fractions.shape != accuracies.shape:
@@ -68,3 +59,8 @@ def _check(fractions: np.ndarray, accuracies: np.ndarray, n_classes: int) -> Non
     if not in_range.all():
         raise ValueError(f"accuracies = {accuracies} are out of range: give fractions in [0, 1]")
     check_whole("n_classes", n_classes, least=2)
+    above_chance = accuracies - 1 / n_classes
+    at_first = above_chance[0]
+    if at_first <= 0:
+        return np.full_like(above_chance, np.nan)
+    return above_chance / at_first

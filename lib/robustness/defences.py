@@ -156,19 +156,16 @@ class Adversarial:
         if x.min() < low - slack or x.max() > high + slack:
             check_examples(x, self.bounds)
         ball = Ball(self.radius, self.norm, self.bounds)
-        step_size = self.radius * self._relative_step()
+        relative = self.step_size
+        if relative is None:
+            relative = 1.25 if self.steps == 1 else 2.5 / self.steps
         flat = x.flatten(1)
         x_t = ball.draw(flat, generator)
         for _ in range(self.steps):
             grad_x = gradient_at(x_t.view_as(x), y).view_as(x_t)
-            stepped = ball.ascend(x_t, step_size, grad_x)
+            stepped = ball.ascend(x_t, self.radius * relative, grad_x)
             x_t = ball.project(stepped, flat)
         return x_t.view_as(x)
-
-    def _relative_step(self) -> float:
-        if self.step_size is not None:
-            return self.step_size
-        return 1.25 if self.steps == 1 else 2.5 / self.steps
 
 
 @dataclass(frozen=True)

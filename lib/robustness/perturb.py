@@ -188,22 +188,14 @@ def _removal_score(model: nn.Module, order: str, chosen: list[LinearLayer]) -> T
         return pool.abs()
     if order == "descending":
         return -pool.abs()
-    score = torch.ones(len(pool))  # absent links keep it and come last
-    score[pool != 0] = -_network_scores(model, order, chosen).to(score)
-    return score
-
-
-def _network_scores(model: nn.Module, order: str, chosen: list[LinearLayer]) -> Tensor:
-    """Degree or betweenness of the non-zero links of the chosen layers, pooled."""
-    measure = NETWORK_MEASURES[order]
-    all_scores = measure(topology.adjacency(model))
+    all_scores = NETWORK_MEASURES[order](topology.adjacency(model))
     all_layers = linear_layers(model, output=True).values()
-    scores = []
-    for layer, layer_scores in zip(all_layers, all_scores, strict=True):
-        if layer in chosen:
-            scores.append(layer_scores)
-    pooled = np.concatenate(scores)
-    return torch.from_numpy(pooled).float()  # rounded, so that sums of equal terms tie
+    of_layers = zip(all_layers, all_scores, strict=True)
+    of_links = np.concatenate([scores for layer, scores in of_layers if layer in chosen])
+    rounded = torch.from_numpy(of_links).float()  # so that sums of equal terms tie
+    score = torch.ones(len(pool))  # absent links keep it and come last
+    score[pool != 0] = -rounded.to(score)
+    return score
 
 
 def _first_links(
@@ -263,7 +255,9 @@ def remove_links(
     """
     model = _copied(model)
     marked = _first_links(model, fraction, order, layers, generator)
-    factor = _rescaling([removed for _, removed in marked]) if rescale else 1
+    pool = torch.cat([removed for _, removed in marked])
+    n_left = int((~pool).sum())
+    factor = len(pool) / n_left if rescale and n_left else 1
     for layer, removed in marked:
         values = _weights(layer)
         values *= factor
@@ -273,15 +267,6 @@ def remove_links(
         else:
             values[removed] = 0
     return model
-
-
-def _rescaling(removed: list[Tensor]) -> float:
-    """Number of links over the number left of them, 1 where none is left; of bools, True where a
-    link is removed.
-    """
-    pool = torch.cat(removed)
-    n_left = int((~pool).sum())
-    return len(pool) / n_left if n_left else 1
 
 
 def flip_signs(
@@ -358,20 +343,16 @@ def _groups(layer: LinearLayer, values: Tensor, within: str) -> Tensor:
         return torch.zeros_like(values)
     if within == "sign":
         return values.sign()
-    row, col = _ends(layer)
+    if isinstance(layer, SparseLinear):
+        row, col = layer.support.row, layer.support.col
+    else:
+        links = torch.arange(layer.weight.numel())
+        row, col = links // layer.in_features, links % layer.in_features
     if within == "inputs":
         return row
     if within == "outputs":
         return col
     return 3 * row + values.sign().to(row)
-
-
-def _ends(layer: LinearLayer) -> tuple[Tensor, Tensor]:
-    """(n,) output neuron and (n,) input neuron of each link."""
-    if isinstance(layer, SparseLinear):
-        return layer.support.row, layer.support.col
-    links = torch.arange(layer.weight.numel())
-    return links // layer.in_features, links % layer.in_features
 
 
 def binarise(model: nn.Module, *, layers: Collection[str] | None = None) -> nn.Module:

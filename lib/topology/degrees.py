@@ -54,13 +54,8 @@ def recorded_epochs(degrees: pd.DataFrame) -> list[int | str]:
     Args:
         degrees: columns layer, side, epoch, links.
     """
-    return sorted(degrees["epoch"].unique().tolist(), key=_time)
-
-
-def _time(epoch: int | str) -> float:
-    if epoch == "final":
-        return math.inf
-    return epoch
+    epochs = degrees["epoch"].unique().tolist()
+    return sorted(epochs, key=lambda epoch: math.inf if epoch == "final" else epoch)
 
 
 def degrees_at(

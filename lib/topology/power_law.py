@@ -26,6 +26,13 @@ LARGEST_EXPONENT = 100.0
 LONG_TAIL = 50  # neurons
 REJECT_BELOW = 0.1  # p of the goodness of fit, and of a likelihood ratio
 SCALE_FREE = (2.0, 3.0)  # exponents
+CATEGORIES = (  # the highest first: name, and the least value of which share
+    ("Strongest", "strong", 0.95),
+    ("Strong", "strong", 0.5),
+    ("Weak", "long", 0.5),
+    ("Weakest", "plausible", 0.5),
+    ("Super-Weak", "unbeaten", 0.5),
+)
 
 
 @dataclass(frozen=True)
@@ -491,38 +498,25 @@ def evidence(
         "replicates": replicates,
         "rank_p": frequency_correlation(degrees),
     }
-    row |= _moments(degrees)
+    if len(degrees):
+        mean = float(degrees.mean())
+        ratio = float(degrees.var()) / mean if mean else math.nan
+        row |= {"mean": mean, "max": int(degrees.max()), "variance_ratio": ratio}
     try:
         tail = fit_tail(degrees)
     except ValueError:  # too few neurons or numbers, as domain says
         return row
     row |= asdict(tail)
     row["p"] = goodness_of_fit(degrees, tail, replicates, rng=rng)
-    row |= _against_alternatives(degrees, tail)
-    row["strong"] = _is_strong(row)
-    row |= _criteria(degrees, largest)
-    row["package_exponent"], row["package_xmin"] = package_fit(degrees)
-    return row
-
-
-def _moments(degrees: np.ndarray) -> dict[str, float]:
-    if len(degrees) == 0:
-        return {}
-    mean = float(degrees.mean())
-    ratio = math.nan
-    if mean:
-        ratio = float(degrees.var()) / mean
-    return {"mean": mean, "max": int(degrees.max()), "variance_ratio": ratio}
-
-
-def _against_alternatives(degrees: np.ndarray, tail: Tail) -> dict[str, Any]:
     table = compare(degrees, tail)
-    row = {}
-    for name, ratio, p, decision in table.itertuples(index=False):
-        row[f"ratio {name}"] = ratio
-        row[f"p {name}"] = p
-        row[f"decision {name}"] = decision
+    for name, *found in table.itertuples(index=False):
+        row[f"ratio {name}"], row[f"p {name}"], row[f"decision {name}"] = found
     row["unbeaten"] = bool((table["decision"] > -1).all())
+    row["strong"] = _is_strong(row)
+    criteria = information(degrees, largest)
+    row |= {f"aic {name}": delta for name, delta in criteria.items()}
+    row["best"] = min(criteria, key=lambda name: np.nan_to_num(criteria[name], nan=np.inf))
+    row["package_exponent"], row["package_xmin"] = package_fit(degrees)
     return row
 
 
@@ -534,13 +528,6 @@ def _is_strong(row: dict[str, Any]) -> bool:
         and lowest < row["exponent"] < highest
         and row["unbeaten"]
     )
-
-
-def _criteria(degrees: np.ndarray, largest: int) -> dict[str, Any]:
-    criteria = information(degrees, largest)
-    row = {f"aic {name}": delta for name, delta in criteria.items()}
-    row["best"] = min(criteria, key=lambda name: np.nan_to_num(criteria[name], nan=np.inf))
-    return row
 
 
 def category(table: pd.DataFrame) -> dict[str, Any]:
@@ -573,19 +560,6 @@ def category(table: pd.DataFrame) -> dict[str, Any]:
         "long": float(long.mean()),
         "strong": float(inside["strong"].astype(bool).mean()),
     }
-    row["category"] = _highest_category(**shares)
+    reached = (name for name, share, least in CATEGORIES if shares[share] >= least)
+    row["category"] = next(reached, "Not Scale Free")
     return row | shares
-
-
-def _highest_category(unbeaten: float, plausible: float, long: float, strong: float) -> str:
-    if strong >= 0.95:
-        return "Strongest"
-    if strong >= 0.5:
-        return "Strong"
-    if long >= 0.5:
-        return "Weak"
-    if plausible >= 0.5:
-        return "Weakest"
-    if unbeaten >= 0.5:
-        return "Super-Weak"
-    return "Not Scale Free"

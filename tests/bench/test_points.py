@@ -119,20 +119,6 @@ def test_benchmark_has_every_measure_of_the_command_line(unmeasured):
     assert set(steps["density"]) == set(bench.HEADLINES)
 
 
-def test_paper_varies_density_batch_and_threads_of_a_step():
-    steps = [point for point in bench.points_of("paper") if point.sweep == "steps"]
-    assert {0.001, 0.01, 0.05, 0.1, 0.2} <= {point.density for point in steps}
-    assert {1, 16, 128, 512} == {point.batch for point in steps}
-    assert all(point.on_one for point in steps)
-
-
-def test_smoke_has_small_layers_and_few_rounds():
-    smoke = bench.points_of("smoke")
-    networks = [point for point in smoke if len(point.widths) == 5]
-    assert max(max(point.widths) for point in networks) == 64
-    assert max(point.rounds for point in smoke) == 2
-
-
 @pytest.mark.parametrize("profile", ["smoke", "quick"])
 def test_smaller_profiles_have_every_part_but_what_takes_minutes(profile):
     parts = {point.sweep for point in bench.points_of(profile)}
@@ -158,29 +144,23 @@ def test_table_that_was_not_measured_is_empty(monkeypatch, tmp_path):
     assert table.empty and list(table.columns) == bench.COLUMNS
 
 
-def test_parts_and_contenders_of_the_stored_table_are_told_apart(monkeypatch, tmp_path):
+def test_parts_of_the_stored_table_are_told_apart(monkeypatch, tmp_path):
     rows = {"sweep": ["steps", "steps", "width"], "contender": ["fused", "dense", "fused"]}
     path = tmp_path / "bench.json"
     pd.DataFrame(rows).assign(median_ms=1.0).to_json(path, orient="records")
     monkeypatch.setattr(points, "STORED", path)
-    assert len(bench.obtain("steps", profile="paper")) == 2
-    table = bench.obtain("steps", "width", profile="paper", names=("fused",))
-    assert table["sweep"].tolist() == ["steps", "width"]
+    assert bench.obtain("steps", profile="paper")["contender"].tolist() == ["fused", "dense"]
+    assert len(bench.obtain("steps", "width", profile="paper")) == 3
 
 
 def test_stored_table_has_the_columns_of_a_measured_one():
     assert list(bench.stored().columns) == bench.COLUMNS
 
 
-def test_other_profiles_measure_the_contenders_that_are_wanted(unmeasured):
-    table = bench.obtain("steps", profile="smoke", names=("fused", "dense"))
-    assert set(table["contender"]) == {"fused", "dense", "floor"}
-    assert set(table["sweep"]) == {"steps"}
-
-
-def test_retraining_measures_in_the_profile_paper_too(unmeasured, monkeypatch):
+@pytest.mark.parametrize(("profile", "retrain"), [("smoke", False), ("paper", True)])
+def test_other_profiles_and_retraining_measure_now(profile, retrain, unmeasured, monkeypatch):
     monkeypatch.setattr(points, "stored", None)
-    table = bench.obtain("updates", profile="paper", retrain=True)
+    table = bench.obtain("updates", profile=profile, retrain=retrain)
     assert table["density"].tolist() == list(bench.HEADLINES)
 
 

@@ -6,7 +6,6 @@ import types
 
 import numpy as np
 import pytest
-import torch
 
 from lib import bench
 from lib.bench import timing
@@ -58,26 +57,20 @@ def test_compare_measures_the_seconds_of_one_call(clock):
     assert seconds["long"].tolist() == [2.0, 2.0]
 
 
-def test_noisy_turn_is_taken_again(clock):
-    others = iter([1.0, 0.5, 0.0])
+@pytest.mark.parametrize(
+    ("noise", "counts"),
+    [([1.0, 0.5, 0.0], 3), ([1.0, 0.5, 0.9, 0.8], 2)],
+    ids=["the third is quiet", "all are noisy"],
+)
+def test_noisy_turn_is_taken_again_and_the_least_noisy_counts(noise, counts, clock):
+    others = iter(noise)
 
     def measure():
         clock[0] += 1
         clock[1] += next(others)
         return clock[0]
 
-    assert timing.quietest(measure) == 3.0  # the third was quiet
-
-
-def test_of_noisy_turns_alone_the_least_noisy_counts(clock):
-    others = iter([1.0, 0.5, 0.9, 0.8])
-
-    def measure():
-        clock[0] += 1
-        clock[1] += next(others)
-        return clock[0]
-
-    assert timing.quietest(measure) == 2.0
+    assert timing.quietest(measure) == counts
 
 
 def test_seconds_of_others_are_those_that_this_process_did_not_take(monkeypatch, tmp_path):
@@ -88,13 +81,6 @@ def test_seconds_of_others_are_those_that_this_process_did_not_take(monkeypatch,
     assert timing.others_seconds() == pytest.approx(1.65 - 0.5)
     monkeypatch.setattr(timing, "STAT", tmp_path / "none")
     assert timing.others_seconds() == 0
-
-
-def test_epochs_are_timed_for_each_contender():
-    names = ("fused", "dense")
-    seconds = timing.epochs(names, (12, 20, 20, 3), examples=300, rounds=2, density=0.5)
-    counts = {name: len(times) for name, times in seconds.items()}
-    assert counts == {"fused": 2, "dense": 2}
 
 
 def test_epochs_are_of_pixels_and_ours_evolves(monkeypatch):
@@ -197,7 +183,3 @@ def test_a_million_neurons_train_evolve_and_resume_within_4_gib(tmp_path):
     resumed = run("b", "go")
     assert whole[1:] == resumed[1:]
     assert max(whole[0], stopped[0], resumed[0]) < 4096
-
-
-def test_times_are_those_of_float32():
-    assert torch.get_default_dtype() == torch.float32

@@ -2,19 +2,17 @@
 otherwise.
 """
 
-import json
 import re
-import subprocess
-import sys
-import textwrap
 
 import pytest
 
 import papers
 from lib import _boundary
-from lib.command import fresh, notebooks
+from lib.command import cli, fresh, notebooks
 from lib.report import takeaways
-from tests.checkouts import check_out, variables, write_notebook
+from lib.runs.records import Store
+from tests import kernels
+from tests.checkouts import write_notebook
 
 # ------------------------------------------------------------------------------------- digests
 
@@ -110,7 +108,7 @@ def test_notebook_that_reads_the_store_depends_on_every_experiment():
 def test_every_experiment_that_a_notebook_obtains_stands_in_its_metadata():
     """So that ``figures`` runs what is missing side by side, before the kernel would."""
     for path in notebooks.find():
-        obtained = re.findall(r'papers\.obtain\(\s*"(\w+)", profile', notebooks._code(path))
+        obtained = re.findall(r'papers\.obtain\(\s*"(\w+)", profile', fresh.code_of(path))
         assert set(obtained) <= set(notebooks.needed(path)), path.name
 
 
@@ -165,110 +163,75 @@ def test_stamps_are_not_tracked():
     assert f"figures/paper/**/{fresh.STAMP}" in (_boundary.ROOT / ".gitignore").read_text()
 
 
-# ---------------------------------------------------------------------------- on a small copy
+# ------------------------------------------------------------------------- of two small notebooks
 
-DRIVER = textwrap.dedent(
-    """
-    import json, sys, time
-    from pathlib import Path
-    from lib.command import cli, notebooks
-
-    said, rendered, execute_all = {}, [], notebooks.execute_all
-
-    def noted(books, *others):
-        rendered.extend(path.stem for path in books)
-        return execute_all(books, *others)
-
-    notebooks.execute_all = noted
-
-    def figures(step, *words):
-        rendered.clear()
-        begun = time.process_time()  # not that of other work on the machine
-        assert cli.main(["figures", "--profile", "smoke", *words]) == 0
-        page = Path("figures/smoke/README.md").read_text()
-        said[step] = {"rendered": sorted(rendered), "page": page}
-        said[step]["seconds"] = time.process_time() - begun
-
-    def replace(path, old, new):
-        text = Path(path).read_text()
-        assert old in text
-        Path(path).write_text(text.replace(old, new, 1))
-
-    one, two = "notebooks/90_one.ipynb", "notebooks/91_two.ipynb"
-    figures("first", "--only", "91")
-    figures("the other")
-    figures("again")
-    replace("lib/_boundary.py", '\"\"\"', '\"\"\"Another word. ')
-    figures("a word in the library")
-    replace(one, "# Try", "# Try it")
-    figures("a title")
-    Path("figures/smoke/90_one/first.csv").unlink()
-    figures("a lost table")
-    replace(two, "old.csv", "new.csv")
-    figures("another table")
-    figures("forced", "--force", "--only", "91")
-    sys.__stdout__.write("\\n" + json.dumps(said))
-    """
-)
 ONE = """
 from lib import _boundary
 with _boundary.whole(_boundary.FIGURES / profile / "90_one" / "first.csv") as part:
     part.write_text("x")
 """
-TWO = """
-from lib import _boundary, runs
-with _boundary.whole(_boundary.FIGURES / profile / "91_two" / "old.csv") as part:
-    part.write_text("x")
-"""
+TWO = ONE.replace("90_one", "91_two").replace("first", "old")
 
 
-@pytest.fixture(scope="module")
-def said(tmp_path_factory):
-    """What ``figures`` has rendered after each of several changes to a copy of the repository."""
-    folder = check_out(tmp_path_factory.mktemp("copy") / "here")
-    write_notebook(folder / "notebooks" / "90_one.ipynb", ONE)
-    write_notebook(folder / "notebooks" / "91_two.ipynb", TWO)
-    words = [sys.executable, "-c", DRIVER]
-    own = variables(PYTHONPATH=str(folder))
-    done = subprocess.run(words, cwd=folder, env=own, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    tables = sorted(path.name for path in (folder / "figures" / "smoke").rglob("*.csv"))
-    return json.loads(done.stdout.splitlines()[-1]), done.stdout, tables
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A folder of two notebooks, a library, records and figures in place of the repository's."""
+    (tmp_path / "lib").mkdir()
+    write_notebook(tmp_path / "90_one.ipynb", ONE)
+    write_notebook(tmp_path / "91_two.ipynb", TWO)
+    monkeypatch.setattr(notebooks, "FOLDER", tmp_path)
+    monkeypatch.setattr(_boundary, "LIBRARY", tmp_path / "lib")
+    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
+    monkeypatch.setenv("SPARSE_FIGURES_DIR", str(tmp_path / "figures"))
+    monkeypatch.setattr(papers, "STORE", Store({}, tmp_path / "runs", tmp_path / "results"))
+    return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("step", "rendered"),
-    [
-        ("first", ["91_two"]),
-        ("the other", ["90_one"]),
-        ("again", []),
-        ("a word in the library", ["90_one", "91_two"]),
-        ("a title", ["90_one"]),
-        ("a lost table", ["90_one"]),
-        ("another table", ["91_two"]),
-        ("forced", ["91_two"]),
-    ],
-)
+@pytest.fixture
+def figures(monkeypatch):
+    """The command, which gives the names of the notebooks that it renders."""
+    rendered, execute_all = [], notebooks.execute_all
+
+    def noted(books, *others):
+        rendered.extend(path.stem for path in books)
+        return execute_all(books, *others)
+
+    def render(*words):
+        rendered.clear()
+        with kernels.forked():
+            assert cli.main(["figures", "--profile", "smoke", *words]) == 0
+        return rendered
+
+    monkeypatch.setattr(notebooks, "execute_all", noted)
+    return render
+
+
+def replace(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
 @pytest.mark.ci
-def test_only_what_comes_from_something_that_changed_is_rendered(step, rendered, said):
-    assert said[0][step]["rendered"] == rendered
-
-
-def test_second_call_computes_for_seconds(said):
-    assert said[0]["again"]["seconds"] < 10
-
-
-def test_page_of_figures_agrees_with_what_was_rendered(said):
-    steps, _, tables = said
-    assert "## 91_two" in steps["first"]["page"] and "## 90_one" not in steps["first"]["page"]
-    assert "## 90_one" in steps["the other"]["page"]
-    assert steps["again"]["page"] == steps["the other"]["page"]
-    assert "[old](91_two/old.csv)" in steps["again"]["page"]
-    assert "[new](91_two/new.csv)" in steps["another table"]["page"]
-    assert "old.csv" not in steps["another table"]["page"]  # it is published no more
-    assert tables == ["first.csv", "new.csv"]
-
-
-def test_command_says_how_many_it_renders(said):
-    _, shown, _ = said
-    assert "rendering 0 notebooks into" in shown and "of 2 nothing has changed (--force" in shown
+def test_only_what_comes_from_something_that_changed_is_rendered(small, figures, capsys):
+    folder = small / "figures" / "smoke"
+    page = folder / "README.md"
+    assert figures("--only", "91") == ["91_two"]
+    assert "## 91_two" in page.read_text() and "## 90_one" not in page.read_text()
+    assert figures() == ["90_one"]
+    before = page.read_text()
+    assert "## 90_one" in before and "[old](91_two/old.csv)" in before
+    capsys.readouterr()
+    assert figures() == [] and page.read_text() == before
+    assert "of 2 nothing has changed (--force" in capsys.readouterr().out
+    (small / "lib" / "module.py").write_text("of the library")
+    assert figures() == ["90_one", "91_two"]
+    replace(small / "90_one.ipynb", "# Try", "# Try it")
+    assert figures() == ["90_one"]
+    (folder / "90_one" / "first.csv").unlink()
+    assert figures() == ["90_one"]
+    replace(small / "91_two.ipynb", "old.csv", "new.csv")
+    assert figures() == ["91_two"]
+    assert "[new](91_two/new.csv)" in page.read_text() and "old.csv" not in page.read_text()
+    assert sorted(path.name for path in folder.rglob("*.csv")) == ["first.csv", "new.csv"]
+    assert figures("--force", "--only", "91") == ["91_two"]

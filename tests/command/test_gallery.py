@@ -105,10 +105,6 @@ def test_page_names_its_profile_and_no_notebook_that_was_not_rendered(figures):
     assert "12_nothing" not in text
 
 
-def test_page_of_a_profile_without_figures_is_empty(figures):
-    assert "##" not in gallery.write("quick").read_text()
-
-
 def test_links_of_the_page_lead_to_files(figures):
     text = gallery.write("smoke").read_text()
     links = [piece.split(")")[0] for piece in text.split("](")[1:]]
@@ -133,11 +129,6 @@ def test_takeaway_is_one_sentence_of_at_most_22_words():
         assert 0 < len(sentence.split()) <= 22, sentence
         assert re.fullmatch(r"[A-Z\d].*[^.\s]\.", sentence), sentence
         assert not re.search(r"[.!?] [A-Z]", sentence), sentence
-
-
-def test_only_other_profiles_are_called_short(paper):
-    assert gallery.SHORT not in gallery.text("paper")
-    assert gallery.SHORT in gallery.text("quick")
 
 
 def test_stored_page_says_what_the_takeaways_say():

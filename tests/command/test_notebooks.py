@@ -11,7 +11,6 @@ import nbformat
 import pandas as pd
 import papermill
 import pytest
-from nbclient import NotebookClient
 
 import papers
 from lib import _boundary
@@ -20,6 +19,7 @@ from tests import kernels
 from tests.checkouts import write_notebook
 
 PATHS = notebooks.find()
+TRAINING = notebooks.TRAINING
 SHIPPED = _boundary.ROOT / "figures"
 WITHOUT = "cacheprovider faulthandler threadexception unraisableexception"
 COMPARING = {
@@ -67,6 +67,13 @@ SMALLER = {  # these train in every profile, and at full length in the test of s
     "03_your_own_network": {"n_seeds": 2, "n_steps": 30},
 }
 each = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+each_or_ci = pytest.mark.parametrize(  # those that train take a minute each
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.ci] * (path.stem in TRAINING))
+        for path in PATHS
+    ],
+)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +115,7 @@ class Failures(list):
     pytest_collectreport = pytest_runtest_logreport
 
 
-@each
+@each_or_ci
 def test_stored_outputs_are_those_of_the_records(path, folders, tmp_path, monkeypatch):
     """So are published tables, and the records are those of the experiments that the notebook is
     known to read. Pictures are not compared, so none is drawn here; the test above draws those of
@@ -190,23 +197,29 @@ def test_claim_is_found_in_the_notebook_that_judges_it():
     assert {name: path.stem[:2] for name, path in found.items()} == {"R03": "21", "S02": "02"}
 
 
-def test_failing_cell_is_named_and_leaves_no_file(tmp_path, monkeypatch):
+@pytest.fixture
+def figures(tmp_path, monkeypatch):
+    """A folder of figures of the test's own, drawn by forked kernels, which begin at once."""
     monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
+    with kernels.forked():
+        yield tmp_path / "figures"
+
+
+def test_failing_cell_is_named_and_leaves_no_file(tmp_path, figures):
     write_notebook(tmp_path / "99_broken.ipynb", 'raise RuntimeError("out of luck")')
     sentences = notebooks.execute_all([tmp_path / "99_broken.ipynb"], "smoke", 1)
     assert len(sentences) == 1 and "99_broken" in sentences[0] and "out of luck" in sentences[0]
-    assert not list((tmp_path / "figures").rglob("*.ipynb"))
+    assert not list(figures.rglob("*.ipynb"))
 
 
 @pytest.mark.faults("killed at any moment")
-def test_kernel_that_ends_is_named_and_spares_the_other_notebooks(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
+def test_kernel_that_ends_is_named_and_spares_the_other_notebooks(tmp_path, figures, capsys):
     write_notebook(tmp_path / "98_ends.ipynb", "import os; os._exit(9)")
     write_notebook(tmp_path / "99_fine.ipynb", "1 + 1")
     books = [tmp_path / "98_ends.ipynb", tmp_path / "99_fine.ipynb"]
     (sentence,) = notebooks.execute_all(books, "smoke", 1)
     assert sentence.startswith("notebook 98_ends: ") and "died" in sentence
-    rendered = [path.name for path in (tmp_path / "figures").rglob("*") if path.is_file()]
+    rendered = [path.name for path in figures.rglob("*") if path.is_file()]
     assert sorted(rendered) == [fresh.STAMP, "99_fine.ipynb"]
     assert "99_fine  " in capsys.readouterr().err
 
@@ -218,9 +231,8 @@ ENDING = {
 
 
 @pytest.mark.parametrize("cells", ENDING.values(), ids=ENDING)
-def test_notebook_that_ends_early_fails_and_keeps_its_figures(tmp_path, monkeypatch, cells):
-    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
-    figure = tmp_path / "figures" / "smoke" / "99_ends" / "curve.png"
+def test_notebook_that_ends_early_fails_and_keeps_its_figures(tmp_path, figures, cells):
+    figure = figures / "smoke" / "99_ends" / "curve.png"
     figure.parent.mkdir(parents=True)
     figure.touch()
     write_notebook(tmp_path / "99_ends.ipynb", *cells)
@@ -229,8 +241,7 @@ def test_notebook_that_ends_early_fails_and_keeps_its_figures(tmp_path, monkeypa
     assert [*figure.parent.iterdir()] == [figure]
 
 
-def test_cell_that_takes_too_long_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
+def test_cell_that_takes_too_long_is_given_up(tmp_path, figures, monkeypatch):
     monkeypatch.setattr(notebooks, "CELL_SECONDS", 1)
     write_notebook(tmp_path / "99_long.ipynb", "import time; time.sleep(60)")
     with pytest.raises(notebooks.NotebookFailed, match="notebook 99_long: .*timed out"):
@@ -238,9 +249,8 @@ def test_cell_that_takes_too_long_is_given_up(tmp_path, monkeypatch):
 
 
 @pytest.mark.faults("killed at any moment")
-def test_what_a_kernel_was_writing_when_it_ended_is_removed(tmp_path, monkeypatch):
-    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
-    part = tmp_path / "figures" / "smoke" / "99_ends" / "curve.svg.part"
+def test_what_a_kernel_was_writing_when_it_ended_is_removed(tmp_path, figures):
+    part = figures / "smoke" / "99_ends" / "curve.svg.part"
     code = f"import os, pathlib; pathlib.Path({str(part)!r}).touch(); os._exit(9)"
     write_notebook(tmp_path / "99_ends.ipynb", code)
     with pytest.raises(notebooks.NotebookFailed):
@@ -254,28 +264,12 @@ def test_figures_folder_is_tracked_for_the_paper_profile_only():
     assert {"figures/*/", "!figures/paper/"} <= set(ignored)
 
 
-def test_kernels_are_ended_without_waiting_for_them(monkeypatch, tmp_path):
-    given = {}
-
-    def execute(path, output, **options):
-        given.update(options)
-        output.touch()
-        return nbformat.v4.new_notebook()
-
-    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
-    monkeypatch.setattr(papermill, "execute_notebook", execute)
-    write_notebook(tmp_path / "99_fine.ipynb")
-    assert notebooks.execute(tmp_path / "99_fine.ipynb", "smoke").is_file()
-    traits = NotebookClient.class_traits()
-    assert given["shutdown_kernel"] in traits["shutdown_kernel"].values
-    assert given["shutdown_kernel"] != NotebookClient.shutdown_kernel.default_value
-
-
-def test_kernel_that_cannot_be_started_is_not_a_place_that_is_read_only(tmp_path, monkeypatch):
+def test_kernel_that_cannot_be_started_is_not_a_place_that_is_read_only(
+    tmp_path, figures, monkeypatch
+):
     def execute(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied", "/opt/python")
 
-    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
     monkeypatch.setattr(papermill, "execute_notebook", execute)
     write_notebook(tmp_path / "99_fine.ipynb")
     with pytest.raises(
@@ -306,11 +300,3 @@ def test_forked_kernels_give_what_started_ones_give(tmp_path, monkeypatch):
         cells = [nbformat.read(path, 4).cells for path in sorted((tmp_path / how).rglob("*.ipynb"))]
         shown.append([[cell.get("outputs") for cell in cells_of] for cells_of in cells])
     assert shown[0] == shown[1] and len(shown[0]) == 2
-
-
-def test_kernels_are_forked_from_one_thread_alone(monkeypatch):
-    monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert not forked.is_possible()
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert forked.is_possible()

@@ -25,7 +25,7 @@ def test_every_row_names_runs_of_an_experiment_or_none():
 
 
 def test_every_open_claim_has_what_would_decide_it():
-    verdicts = judged.verdicts("paper").set_index("id")["verdict"]
+    verdicts = pd.DataFrame(judged.shipped()).set_index("id")["verdict"]
     named = set(" ".join(ROWS["decides"]).split())
     assert named <= set(verdicts.index)
     assert not set(verdicts.index[verdicts == "undecidable"]) & named  # no run decides them

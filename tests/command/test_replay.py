@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 
@@ -30,19 +31,28 @@ def configs(profile):
     return [dataclasses.replace(run, seed=seed) for run in (BASE, FIXED) for seed in (0, 1)]
 
 
-@pytest.fixture(autouse=True)
-def store(tmp_path, monkeypatch):
-    """A store of an experiment that trains, with clean records, and of one that counts."""
-    experiments = {
-        "tiny": training("tiny", configs),
-        "counting": counting.experiment(),
-    }
-    store = Store(experiments, tmp_path / "runs", tmp_path / "results")
-    monkeypatch.setattr(papers, "EXPERIMENTS", experiments)
-    monkeypatch.setattr(papers, "STORE", store)
+def store_in(folder):
+    """A store of an experiment that trains, and of one that counts."""
+    experiments = {"tiny": training("tiny", configs), "counting": counting.experiment()}
+    return Store(experiments, folder / "runs", folder / "results")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder of clean records of the one that trains."""
+    store = store_in(tmp_path_factory.mktemp("trained"))
     for run in configs("paper"):
         store.run(run)
         change_facts(store, run, DIRTY, CLEAN)
+    return store.runs.parent
+
+
+@pytest.fixture(autouse=True)
+def store(trained, tmp_path, monkeypatch):
+    """A store with copies of these records."""
+    store = store_in(shutil.copytree(trained, tmp_path / "store"))
+    monkeypatch.setattr(papers, "EXPERIMENTS", store.experiments)
+    monkeypatch.setattr(papers, "STORE", store)
     return store
 
 
@@ -89,27 +99,12 @@ def test_changed_record_is_a_failure_that_names_the_column(capsys, store):
     assert out.splitlines()[-1] == "1 differs, 1 same bits"
 
 
-def test_changed_digit_is_rounding_and_no_failure(capsys, store):
-    loss = store.stored(BASE).metrics["train_loss"][0]
-    change_table(store, BASE, str(loss), str(loss + 1e-9))
-    status, out, _ = replay(capsys, "tiny", "--json", "-")
-    first, second = json.loads(out)
-    assert status == 0 and second["outcome"] == "same bits"
-    assert first["outcome"] == "same to rounding" and f"!= {loss}" in first["note"]
-
-
 def test_run_that_was_made_with_another_setting_is_replayed(capsys, store):
     changed = dataclasses.replace(BASE, density=0.3)
     store.run(changed)
     status, out, _ = replay(capsys, "tiny", "--profile", "custom", "--json", "-")
     (row,) = json.loads(out)
     assert (status, row["record"], row["outcome"]) == (0, changed.name, "same bits")
-
-
-def test_dirty_records_are_chosen(capsys, store):
-    change_facts(store, FIXED, CLEAN, DIRTY)
-    _, out, _ = replay(capsys, "tiny", "--dirty", "--json", "-")
-    assert [row["record"] for row in json.loads(out)] == [FIXED.name]
 
 
 @pytest.mark.parametrize("words", [(), ("counting", "tiny")], ids=["all", "named"])
@@ -140,11 +135,3 @@ def test_shipped_records_of_numerics_1_are_told_their_commit(capsys, monkeypatch
     rows = [row for row in json.loads(out) if row["numerics"] == 1]
     assert rows and {row["outcome"] for row in rows} == {"not replayed"}
     assert all(LAST_COMMITS[1] in row["note"] for row in rows)
-
-
-def test_record_that_cannot_be_replayed_says_why(capsys, store):
-    text = '"sha256": "of others'
-    change_facts(store, BASE, '"sha256": "', text)
-    status, out, _ = replay(capsys, "tiny")
-    assert status == 0 and "digits here is not what the record was made from" in out
-    assert out.splitlines()[-1] == "1 not replayed, 1 same bits"

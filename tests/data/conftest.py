@@ -1,5 +1,6 @@
 """Empty folders, small data sets and a local server in place of the real ones."""
 
+import contextlib
 import dataclasses
 import gzip
 import hashlib
@@ -96,8 +97,8 @@ def rows(rng, alter):
 
 @pytest.fixture
 def server(publish_at):
-    """Contents by path, as a local server sends them; `cut` bytes are promised but not sent. What
-    `lie` does, given the handler, it does in place of answering.
+    """Contents by path, as a local server sends them; `cut` bytes are promised but not sent. With
+    a `lie`, a status, a header and pieces of a content are sent in their place.
     """
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -108,7 +109,7 @@ def server(publish_at):
         def do_GET(self):
             self.asked.append(self.path)
             if self.lie is not None:
-                return type(self).lie(self)
+                return self.tell(*self.lie)
             content = self.contents.get(self.path, b"")
             self.send_response(200 if content else 404)
             self.send_header("Content-Length", str(len(content)))
@@ -117,6 +118,15 @@ def server(publish_at):
             self.end_headers()
             self.wfile.write(content[: len(content) - self.cut])
             self.stall.wait()
+
+        def tell(self, status, header, pieces):
+            self.send_response(status)
+            if header is not None:
+                self.send_header(*header)
+            self.end_headers()
+            with contextlib.suppress(OSError):  # whoever listened has gone
+                for piece in pieces():
+                    self.wfile.write(piece)
 
         def log_message(self, *_):
             pass

@@ -1,6 +1,5 @@
 """Data sets are fetched whole or not at all, and a silent network is given up quickly."""
 
-import contextlib
 import errno
 import fcntl
 import gzip
@@ -26,6 +25,7 @@ from lib import data
 from lib._boundary import NotWritten
 from lib.data import fetch, sets, vision
 from lib.runs.config import Run
+from tests.faults.test_untrusted import Payload
 
 PUBLISHED = {name: entry.download for name, entry in sets.SETS.items() if entry.download}
 
@@ -43,22 +43,19 @@ def test_own_folder_comes_before_raw(stored, table):
     assert data.load("higgs_sample").source == "data/raw"
 
 
-@pytest.mark.parametrize("name", ["mnist", "cifar100"])
-def test_missing_set_is_an_error_with_three_ways_out(own, name):
-    ways = rf"{name} .*SPARSE_DATA_DIR \(now {own}\).* {name}.npz.* data/raw.* network"
+@pytest.mark.parametrize(
+    ("name", "folder", "ways"),
+    [
+        ("mnist", "", r"mnist .*SPARSE_DATA_DIR \(now \S+own\).* mnist.npz.* data/raw.* network"),
+        ("cifar100", "", "cifar100 .*SPARSE_DATA_DIR .* cifar100.npz.* data/raw.* network"),
+        ("adult", "", "adult.*SPARSE_DATA_DIR.*data/raw$"),
+        ("adult", "typo", r"\(now \S+/own/typo, no such folder\)"),
+    ],
+)
+def test_missing_set_is_an_error_with_the_ways_out(own, monkeypatch, name, folder, ways):
+    monkeypatch.setenv("SPARSE_DATA_DIR", str(own / folder))
     with pytest.raises(data.DataUnavailable, match=ways):
         data.load(name)
-
-
-def test_folder_that_does_not_exist_is_named(own, monkeypatch):
-    monkeypatch.setenv("SPARSE_DATA_DIR", str(own / "typo"))
-    with pytest.raises(data.DataUnavailable, match=rf"\(now {own}/typo, no such folder\)"):
-        data.load("adult")
-
-
-def test_missing_set_without_address_is_an_error_with_two_ways_out():
-    with pytest.raises(data.DataUnavailable, match="adult.*SPARSE_DATA_DIR.*data/raw$"):
-        data.load("adult")
 
 
 def test_download_is_converted_once(publisher, small):
@@ -128,16 +125,6 @@ def test_addresses_and_files_are_those_of_torchvision(name):
         assert list(download.files) == [file for file, _ in kind.resources]
     else:
         assert [download.address + file for file in download.files] == [kind.url]
-
-
-class Payload:
-    """An object whose pickle, when it is read, makes a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
 
 
 @pytest.mark.faults("untrusted files")
@@ -304,75 +291,33 @@ def test_name_look_up_that_hangs_is_given_up(monkeypatch):
     released.set()
 
 
-def drip(handler):
-    """Send a byte from time to time, for ever."""
-    handler.send_response(200)
-    handler.send_header("Content-Length", "1000000")
-    handler.end_headers()
-    with contextlib.suppress(OSError):  # whoever listened has gone
-        while True:
-            handler.wfile.write(b"x")
-            time.sleep(0.05)
+def for_ever(content, seconds=0.0):
+    """The same again and again, with pauses of so many seconds."""
+    while True:
+        yield content
+        time.sleep(seconds)
 
 
-def pour(handler):
-    """Send without an end."""
-    handler.send_response(200)
-    handler.end_headers()
-    with contextlib.suppress(OSError):
-        while True:
-            handler.wfile.write(bytes(1 << 16))
-
-
-def lead_in_a_circle(handler):
-    """Say that the file is elsewhere: here."""
-    handler.send_response(302)
-    handler.send_header("Location", handler.path)
-    handler.end_headers()
-
-
-def lead_to_a_file(handler):
-    """Say that the file is one of this machine."""
-    handler.send_response(302)
-    handler.send_header("Location", "file:///etc/passwd")
-    handler.end_headers()
-
-
-def promise_less(handler):
-    """Send more than the length that was said."""
-    handler.send_response(200)
-    handler.send_header("Content-Length", "10")
-    handler.end_headers()
-    handler.wfile.write(bytes(100))
-
-
-def say_no_number(handler):
-    """Say a length that is none."""
-    handler.send_response(200)
-    handler.send_header("Content-Length", "many")
-    handler.end_headers()
+HERE = "/train-images-idx3-ubyte.gz"
+LIES = {  # status, headers, what is sent, and what is said of it
+    "drips": (200, ("Content-Length", "1000000"), lambda: for_ever(b"x", 0.05), "less than 2000"),
+    "pours": (200, None, lambda: for_ever(bytes(1 << 16)), r"is larger than 1e\+06 bytes"),
+    "leads in a circle": (302, ("Location", HERE), lambda: [], "Exceeded 30 redirects"),
+    "leads to a file": (302, ("Location", "file:///etc/passwd"), lambda: [], "No connection adap"),
+    "promises less": (200, ("Content-Length", "10"), lambda: [bytes(100)], "expected .{64} but"),
+    "says no number": (200, ("Content-Length", "many"), lambda: [], "mnist could not be had from"),
+}
 
 
 @pytest.mark.faults("servers that lie")
-@pytest.mark.parametrize(
-    ("lie", "sentence"),
-    [
-        (drip, "sends less than 2000 bytes a second"),
-        (pour, r"is larger than 1e\+06 bytes"),
-        (lead_in_a_circle, "Exceeded 30 redirects"),
-        (lead_to_a_file, "No connection adapters"),
-        (promise_less, "expected [0-9a-f]{64} but got"),
-        (say_no_number, "mnist could not be had from"),
-    ],
-)
-def test_lying_server_is_given_up_in_a_sentence_and_leaves_nothing(
-    publisher, monkeypatch, lie, sentence
-):
-    seconds = 0.5 if lie is drip else 30  # whatever else the machine does
-    monkeypatch.setattr(fetch, "PATIENCE", seconds)
-    monkeypatch.setattr(fetch, "BLOCK", 4 if lie is drip else 1024)
+@pytest.mark.parametrize("name", LIES)
+def test_lying_server_is_given_up_in_a_sentence_and_leaves_nothing(publisher, monkeypatch, name):
+    drips = name == "drips"
+    monkeypatch.setattr(fetch, "PATIENCE", 0.5 if drips else 30)  # whatever else the machine does
+    monkeypatch.setattr(fetch, "BLOCK", 4 if drips else 1024)
     monkeypatch.setattr(fetch, "LARGEST", 1e6)
-    publisher.lie = lie
+    status, header, pieces, sentence = LIES[name]
+    publisher.lie = status, header, pieces
     with pytest.raises(data.DataUnavailable, match=sentence):
         data.load("mnist")
     assert left() == []
@@ -390,17 +335,6 @@ def test_server_that_falls_silent_leaves_nothing(publisher, monkeypatch):
     with pytest.raises(data.DataUnavailable, match="timed out"):
         data.load("mnist")
     assert left() == []
-
-
-def test_answer_later_than_the_limit_is_no_answer(monkeypatch):
-    monkeypatch.setattr(fetch, "TIMEOUT", 0.1)
-    released = threading.Event()
-    monkeypatch.setattr(fetch.pooch.HTTPDownloader, "__call__", lambda *_, **__: released.wait())
-    with pytest.raises(TimeoutError):
-        fetch._ask("http://slow/")
-    released.set()
-    with pytest.raises(OSError, match="no answer from http://slow/; a network is asked once"):
-        fetch._ask("http://fast/")
 
 
 def test_compressed_file_that_a_server_calls_encoded_stays_compressed(publisher, small):

@@ -5,14 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lib.report import animation, publishing
-
-
-@pytest.fixture(autouse=True)
-def style():
-    publishing.use_style()
-    yield
-    plt.close("all")
+from lib.report import animation
 
 
 @pytest.fixture

@@ -27,28 +27,16 @@ def room():
     )
 
 
-def test_look_is_what_matplotlib_takes():
-    desired = {"label": "fixed support", "color": "#de8f05"}
-    desired |= {"ls": "--", "marker": "s"}
-    assert desired == FIXED
-
-
 def test_every_colour_is_one_that_matplotlib_knows():
     looks = [*LABELS.methods.values(), *labels.CONTENDERS.values()]
     assert all(colors.is_color_like(look["color"]) for look in looks)
 
 
-def test_rooms_follow_each_other_in_the_tables(room):
+def test_rooms_follow_each_other_and_equal_entries_may_be_added_again(room):
     labels.add(room)
-    labels.add(Labels(methods={"new": look("new", "#000000", ":")}))
+    labels.add(Labels(methods={"new": look("new", "#000000", ":"), "fixed": dict(FIXED)}))
+    labels.add(room)
     assert list(labels.METHOD_LOOKS) == ["set", "fixed", "new"]
-
-
-def test_equal_entries_may_be_added_again(room):
-    labels.add(room)
-    labels.add(Labels(methods={"fixed": dict(FIXED)}))
-    labels.add(room)
-    assert list(labels.METHOD_LOOKS) == ["set", "fixed"]
 
 
 @pytest.mark.parametrize(
@@ -92,14 +80,10 @@ def test_unknown_method_is_grey_and_solid_under_its_raw_name():
     assert labels.method_name("krotov") == "krotov"
 
 
-def test_networks_and_data_sets_are_written_by_name(room):
+def test_networks_and_data_sets_are_written_by_name_and_unknown_ones_raw(room):
     labels.add(room)
-    assert labels.network("mlp") == "width 1000"
+    assert (labels.network("mlp"), labels.network("cnn")) == ("width 1000", "cnn")
     assert labels.dataset("fashion_mnist") == "Fashion-MNIST"
-
-
-def test_unknown_networks_and_data_sets_keep_their_raw_names():
-    assert labels.network("cnn") == "cnn"
     assert labels.dataset("madelon") == "madelon"
 
 

@@ -2,43 +2,13 @@
 
 import itertools
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 
 from lib import topology
-from lib.report import network_figures, publishing
+from lib.report import network_figures
 from lib.support import random_support, support_from_keys
-
-
-@pytest.fixture(autouse=True)
-def style():
-    publishing.use_style()
-    yield
-    plt.close("all")
-
-
-def titles_of(fig) -> list[str]:
-    return [ax.get_title() for ax in fig.axes]
-
-
-def texts_of(legend) -> list[str]:
-    return [text.get_text() for text in legend.get_texts()]
-
-
-def says_only_not_run(fig) -> bool:
-    return [text.get_text() for text in fig.axes[0].texts] == ["not run"]
-
-
-# degrees
-
-
-def test_ccdf_is_the_share_with_at_least_k_links():
-    k, share = topology.ccdf(np.array([0, 1, 1, 3]))
-    assert k.tolist() == [0, 1, 3]
-    assert share.tolist() == [1, 0.75, 0.25]
-
 
 # inputs
 
@@ -85,26 +55,6 @@ def test_input_maps_leave_a_panel_free_where_a_network_has_fewer():
     assert len(table) == 27
 
 
-def test_input_maps_of_no_network_say_not_run():
-    fig, table = network_figures.input_maps({}, "title")
-    assert says_only_not_run(fig) and table.empty
-
-
-# networks
-
-
-@pytest.fixture
-def graph(generator):
-    """Two layers of links between three of 20 neurons."""
-    supports = []
-    for _ in range(2):
-        supports.append(random_support(20, 20, 0.3, generator=generator))
-    return topology.to_networkx(topology.to_matrices(supports))
-
-
-# fits
-
-
 # adjacency
 
 
@@ -129,11 +79,6 @@ def test_adjacency_pictures_have_a_panel_a_layer():
     (matrix,) = topology.to_matrices([support])
     layers = {"a": matrix, "b": matrix}
     fig, table = network_figures.adjacency_pictures(layers, "title")
-    assert titles_of(fig) == ["a", "b", ""]  # the last is the colour bar
+    assert [ax.get_title() for ax in fig.axes] == ["a", "b", ""]  # the last is the colour bar
     assert all(ax.yaxis_inverted() for ax in fig.axes[:2])
     assert table.groupby("panel").size().to_dict() == {"a": 6, "b": 6}
-
-
-def test_adjacency_pictures_of_nothing_say_not_run():
-    fig, table = network_figures.adjacency_pictures({}, "title")
-    assert says_only_not_run(fig) and table.empty

@@ -1,18 +1,10 @@
 """Images that fool networks, neurons at work, rows of images."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
-from lib.report import pictures, publishing
-
-
-@pytest.fixture(autouse=True)
-def style():
-    publishing.use_style()
-    yield
-    plt.close("all")
+from lib.report import pictures
 
 
 def row(name, seen, distance, dataset="mnist"):
@@ -43,12 +35,6 @@ def test_below_what_fools_stands_its_change_ten_times():
     below = fig.axes[3].images[0].get_array()
     assert np.allclose(below, np.eye(16)[5].reshape(4, 4) / 2)
     assert not fig.axes[2].images  # the image as it is has no change
-
-
-def test_no_pictures_say_not_run():
-    nothing = pd.DataFrame([row("SET", 1, 0.0)])[:0]
-    fig = pictures.fooling_images(nothing, "title")
-    assert fig.axes[0].texts[0].get_text() == "not run"
 
 
 def test_numbers_of_rows_are_those_of_the_images_to_four_decimals(rng):
@@ -89,11 +75,6 @@ def test_signed_images_are_white_at_zero(rng):
     assert fig.texts[1].get_text() == "red above 0, blue below"
 
 
-def test_no_rows_say_not_run():
-    fig, table = pictures.image_rows({}, "title")
-    assert table.empty and fig.axes[0].texts[0].get_text() == "not run"
-
-
 def test_hidden_pixels_have_the_mean_colour(rng):
     images = rng.integers(0, 256, (1, 3, 6, 6), dtype=np.uint8)
     hidden = np.zeros((1, 6, 6), dtype=bool)
@@ -103,9 +84,3 @@ def test_hidden_pixels_have_the_mean_colour(rng):
     desired = images[0].mean(axis=(1, 2)).round()
     np.testing.assert_array_equal(shown[0, 0], desired)
     np.testing.assert_array_equal(shown[5, 5], images[0, :, 5, 5])
-
-
-def test_regions_that_nothing_saw_are_not_run():
-    nothing = np.zeros((0, 4, 4))
-    fig = pictures.seen_regions(np.zeros((0, 3, 4, 4), np.uint8), nothing, nothing > 0, "?")
-    assert [text.get_text() for text in fig.axes[0].texts] == ["not run"]

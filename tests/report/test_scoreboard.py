@@ -1,22 +1,19 @@
 """The claims at a glance."""
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from matplotlib import colors
 
-from lib.report import publishing, scoreboard
+from lib.report import scoreboard
 from lib.report.verdicts import WORDS
 
 
 @pytest.fixture
 def drawn():
-    publishing.use_style()
     rows = [(f"A{i}", "one", WORDS[i % 6], "as published") for i in range(18)]
     rows.append(("B1", "two", "holds", "smaller: 3 epochs"))
     table = pd.DataFrame(rows, columns=["id", "paper", "verdict", "scale"])
-    yield scoreboard.scoreboard(table, "title")
-    plt.close("all")
+    return scoreboard.scoreboard(table, "title")
 
 
 def test_each_claim_has_a_cell_in_the_colour_of_its_verdict(drawn):

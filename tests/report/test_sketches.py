@@ -1,19 +1,10 @@
 """Sketches show the numbers they are given, on one honest scale."""
 
-import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 
-from lib.report import labels, publishing, sketches
+from lib.report import labels, sketches
 
 HALF = np.array([[0.0, 1.0], [np.nan, 2.0]])
-
-
-@pytest.fixture(autouse=True)
-def style():
-    publishing.use_style()
-    yield
-    plt.close("all")
 
 
 def images_of(fig):

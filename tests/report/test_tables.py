@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.report import tables
+from lib.report import labels, tables
 from lib.runs.record import Record
 from papers.shared import trained
 from papers.shared.sparse_training import SparseTraining
@@ -73,3 +73,62 @@ def test_a_folded_table_is_whole_under_its_line():
     html = folded._repr_html_()
     assert "<summary>seeds &lt; 21 (80 rows)</summary>" in html and html.count("<tr") == 81
     assert repr(folded).splitlines()[0] == "seeds < 21" and "79" in repr(folded)
+
+
+# names as people read them
+
+
+def test_named_table_has_the_names_people_read():
+    table = pd.DataFrame({"dataset": ["mnist", "new"], "method": "new", "value": 1})
+    named = tables.named(table)
+    assert named["dataset"].tolist() == ["MNIST", "new"]
+    assert named["method"].tolist() == ["new", "new"]
+    assert table["dataset"].tolist() == ["mnist", "new"]
+
+
+def test_names_are_written_in_columns_index_and_head():
+    table = pd.DataFrame({"dataset": ["mnist"], "method": ["set"], "value": [1.5]})
+    written = tables.named(table)
+    assert written.to_dict("records") == [{"dataset": "MNIST", "method": "SET", "value": 1.5}]
+    wide = table.pivot_table("value", "dataset", "method")
+    written = tables.named(wide)
+    assert (written.index.tolist(), written.columns.tolist()) == (["MNIST"], ["SET"])
+    both = table.set_index(["dataset", "value"])
+    assert tables.named(both).index.tolist() == [("MNIST", 1.5)]
+    assert tables.named(table[["value"]]).equals(table[["value"]])
+
+
+def test_what_has_no_data_set_stays_without_a_name():
+    table = pd.DataFrame({"dataset": pd.Categorical(["mnist", None]), "value": 1})
+    written = tables.named(table)["dataset"]
+    assert written[0] == "MNIST" and written.isna().tolist() == [False, True]
+
+
+# readings of a claim
+
+COLUMNS = [*"reading rival rule dataset value low high n".split(), "holds if", "verdict"]
+
+
+def test_reading_says_its_interval_and_whether_it_holds():
+    rows = [
+        ("area", "dense", "set", "mnist", -0.16, -0.2, -0.12, 5, ">= -0.05", "fails"),
+        ("area", "dense", "rigl", "mnist", 0.1, 0.05, 0.15, 5, ">= -0.05", "holds"),
+        ("area", "", "set", "mnist", 0.0, -0.1, 0.1, 5, ">= -0.05", "open"),
+        ("area", "", "rigl", "mnist", 0.0, float("nan"), 0.1, 1, ">= -0.05", "open"),
+    ]
+    table = tables.written_readings(pd.DataFrame(rows, columns=COLUMNS))
+    assert table.to_numpy().tolist() == [
+        ["-0.16 [-0.2, -0.12] fails", "0.1 [0.05, 0.15] holds"],
+        ["0 [-0.1, 0.1] open", "0, n = 1"],
+    ]
+    assert list(table.index.get_level_values("rival")) == [labels.method_name("dense"), ""]
+    rules = [labels.method_name(rule) for rule in ("set", "rigl")]
+    assert list(table.columns.get_level_values("rule")) == rules
+
+
+def test_readings_without_rival_or_randomness_are_written():
+    row = ("area", float("nan"), "set", "mnist", 1.0, 1.0, 1.0, None, ">= 0.5", "holds")
+    table = tables.written_readings(pd.DataFrame([row], columns=COLUMNS))
+    assert table.to_numpy().tolist() == [["1 [1, 1] holds"]]
+    with pytest.raises(ValueError, match="column 'reading' has empty cells"):
+        tables.written_readings(pd.DataFrame([(None, *row[1:])], columns=COLUMNS))

@@ -59,15 +59,14 @@ def test_records_are_fetched_once_for_all_claims():
 
 
 def test_measurement_is_judged_by_the_criterion_of_its_row():
-    measured = Measurement(1.5, 1.2, 1.8, 5)
-    table = of_table({name: claim_of(lambda _: measured) for name in ("X1", "X2")})
+    table = of_table({name: claim_of(lambda _: ABOVE) for name in ("X1", "X2")})
     assert list(table["verdict"]) == ["holds", "fails", "not run"]
     assert table.loc[0, ["value", "low", "high", "n"]].tolist() == [1.5, 1.2, 1.8, 5]
     assert list(table["published"]) == ["1.2", "", "0.5"]
 
 
 def test_claim_is_judged_in_its_profiles_alone():
-    claim = claim_of(lambda _: Measurement(1.5, 1.2, 1.8, 5), profiles=("paper",))
+    claim = claim_of(lambda _: ABOVE, profiles=("paper",))
     assert of_table({"X1": claim}, profile="quick").loc[0, "verdict"] == "not run"
     assert of_table({"X1": claim}, profile="paper").loc[0, "verdict"] == "holds"
 
@@ -101,31 +100,25 @@ def test_rows_of_a_paper_are_added_to_the_published_ones(tmp_path):
     assert table["threshold"].map(type).eq(str).all()
 
 
+ABOVE = Measurement(1.5, 1.2, 1.8, 5)
+SILENT = Measurement(1.5, 1.2, 1.8, 5, undecidable="the paper names no test")
+NOT_RUN = "runs that were not made could still decide it"
+
+
 @pytest.mark.parametrize(
-    ("measured", "reason"),
+    ("measured", "untestable", "verdict", "direction", "reason"),
     [
-        (Measurement(1.0, 0.5, 1.5, 5), "the interval contains the threshold"),
-        (Measurement(1.5, 1.2, 1.8, 2), "fewer than 3 seeds"),
-        (Measurement(0.5, 0.2, float("inf"), 5), "runs that were not made could still decide it"),
-        (Measurement(1, 0, 2, 5, unrun=True), "runs that were not made could still decide it"),
+        (Measurement(1, 0.5, 2, 5), "", "open", "open", "the interval contains the threshold"),
+        (Measurement(1.5, 1.2, 1.8, 2), "", "open", "open", "fewer than 3 seeds"),
+        (Measurement(0.5, 0.2, float("inf"), 5), "", "open", "open", NOT_RUN),
+        (Measurement(1, 0, 2, 5, unrun=True), "", "open", "open", NOT_RUN),
+        (SILENT, "", "undecidable", "holds", "the paper names no test"),
+        (ABOVE, "no such data", "not testable", "holds", "no such data"),
     ],
 )
-def test_an_open_claim_says_why(measured, reason):
-    row = of_table({"X1": claim_of(lambda _: measured)}).iloc[0]
-    assert (row["verdict"], row["direction"], row["reason"]) == ("open", "open", reason)
-
-
-def test_what_hangs_on_what_the_paper_leaves_out_is_undecidable_and_keeps_its_direction():
-    silent = Measurement(1.5, 1.2, 1.8, 5, undecidable="the paper names no test")
-    row = of_table({"X1": claim_of(lambda _: silent)}).iloc[0]
-    assert (row["verdict"], row["direction"]) == ("undecidable", "holds")
-    assert row["reason"] == "the paper names no test"
-
-
-def test_a_claim_without_its_data_is_not_testable():
-    claim = claim_of(lambda _: Measurement(1.5, 1.2, 1.8, 5), untestable="no such data")
-    row = of_table({"X1": claim}).iloc[0]
-    assert (row["verdict"], row["reason"]) == ("not testable", "no such data")
+def test_claim_that_is_not_decided_says_why(measured, untestable, verdict, direction, reason):
+    row = of_table({"X1": claim_of(lambda _: measured, untestable=untestable)}).iloc[0]
+    assert (row["verdict"], row["direction"], row["reason"]) == (verdict, direction, reason)
 
 
 def test_sentence_begins_with_the_verdict_and_says_what_was_measured():
@@ -135,7 +128,7 @@ def test_sentence_begins_with_the_verdict_and_says_what_was_measured():
 
 
 def test_scale_is_that_of_the_paper_profile():
-    claim = claim_of(lambda _: Measurement(1.5, 1.2, 1.8, 5))
+    claim = claim_of(lambda _: ABOVE)
     scales = [of_table({"X1": claim}, profile=p).loc[0, "scale"] for p in ("paper", "smoke")]
     assert scales == ["smaller: two epochs", "toy: profile smoke"]
 
@@ -153,11 +146,6 @@ def test_a_claim_is_told_in_full_with_its_interval(measured, written, n):
     said = in_full(table.loc[0].to_dict(), ROWS.loc[0])
     assert (said["measured"], said["n"]) == (written, n)
     assert said["criterion"] == "slope: >= 1 (paper)" and said["statement"] == "links grow"
-
-
-def test_no_claims_asked_for_give_an_empty_table():
-    table = verdicts.verdicts({}, lambda experiment, profile: [], ROWS, "paper", [])
-    assert table.empty and list(table)[:4] == ["id", "paper", "statement", "sentence"]
 
 
 # readings

@@ -4,7 +4,6 @@ import itertools
 
 import pytest
 import torch
-from scipy.optimize import linprog
 from torch import nn
 from torch.nn import functional as F
 
@@ -16,6 +15,7 @@ from lib.models import mlp
 from lib.robustness import attacks
 from lib.robustness.certified import bounds, is_certified, margins, srelu_interval
 from lib.sparsify import densify_
+from tests.robustness.enumeration import minimal_linf
 
 UNITS = ["relu", "srelu", "all_relu"]
 
@@ -42,23 +42,16 @@ def corners(x, radius):
 
 
 @pytest.mark.parametrize("make", [nn.Linear, lambda *widths: SparseLinear(*widths, density=0.6)])
-def test_bounds_of_an_affine_layer_are_reached_at_corners(make, generator):
+def test_bounds_and_margins_of_an_affine_layer_are_reached_at_corners(make, generator):
     layer = make(4, 5)
-    x = torch.rand(3, 4, generator=generator)
+    x, y = torch.rand(3, 4, generator=generator), torch.tensor([0, 3, 4])
     lower, upper = bounds(nn.Sequential(layer), x, 0.3)
+    least = margins(nn.Sequential(layer), x, y, 0.3)
     for i, example in enumerate(x):
         z = layer(corners(example, 0.3))
         torch.testing.assert_close(lower[i], z.amin(0))
         torch.testing.assert_close(upper[i], z.amax(0))
-
-
-def test_margins_of_an_affine_layer_are_reached_at_corners(generator):
-    model = nn.Sequential(nn.Linear(4, 5))
-    x, y = torch.rand(3, 4, generator=generator), torch.tensor([0, 3, 4])
-    actual = margins(model, x, y, 0.3)
-    for i, example in enumerate(x):
-        z = model(corners(example, 0.3))
-        torch.testing.assert_close(actual[i], (z[:, [y[i]]] - z).amin(0))
+        torch.testing.assert_close(least[i], (z[:, [y[i]]] - z).amin(0))
 
 
 @pytest.mark.parametrize(
@@ -118,40 +111,16 @@ def test_image_of_srelu_is_that_of_a_dense_grid(generator):
     torch.testing.assert_close(largest, values.amax(0))
 
 
-def distance_by_enumeration(model, x, y):
-    """The exact distance in L∞ to the nearest point of another class, of a network of one hidden
-    layer of ReLUs, within [0, 1]: on the cell of each pattern of active units the network is
-    affine, and the nearest point a linear program.
-    """
-    first, last = model.linear1, model.linear2
-    w, b = first.to_dense().detach(), first.bias.detach()
-    v, c = last.to_dense().detach(), last.bias.detach()
-    n, best = len(x), torch.inf
-    for pattern in itertools.product([0.0, 1.0], repeat=len(b)):
-        active = torch.tensor(pattern)
-        slope, offset = (v * active) @ w, v @ (active * b) + c
-        sign = 2 * active - 1
-        for j in set(range(len(c))) - {y}:
-            # unknowns x', t: |x' - x| <= t, in the cell, z_j >= z_y
-            rows = [torch.cat([torch.eye(n), -torch.ones(n, 1)], 1)]
-            rows += [torch.cat([-torch.eye(n), -torch.ones(n, 1)], 1)]
-            rows += [torch.cat([-sign[:, None] * w, torch.zeros(len(b), 1)], 1)]
-            rows += [torch.cat([slope[y] - slope[j], torch.zeros(1)])[None]]
-            limits = torch.cat([x, -x, sign * b, (offset[j] - offset[y])[None]])
-            cost, ranges = [0.0] * n + [1.0], [(0, 1)] * n + [(0, None)]
-            found = linprog(cost, torch.cat(rows).numpy(), limits.numpy(), bounds=ranges)
-            if found.status == 0:
-                best = min(best, found.fun)
-    return best
-
-
 @pytest.mark.parametrize("seed", range(2))
 def test_certified_radius_is_at_most_the_exact_distance(seed):
     model = mlp((2, 4, 2), density=0.8, activation="relu", seed=seed).eval()
+    plain = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 2))
+    for layer, sparse in ((plain[0], model.linear1), (plain[2], model.linear2)):
+        layer.weight.data, layer.bias.data = sparse.to_dense().detach(), sparse.bias.detach()
     x = torch.rand(2, 2, generator=torch.Generator().manual_seed(seed))
     y = model(x).argmax(1)
     for example, label in zip(x, y, strict=True):
-        nearest = distance_by_enumeration(model, example, int(label))
+        nearest = minimal_linf(plain, example.numpy(), int(label))
         radii = torch.linspace(0, 1, 101)
         proved = [
             is_certified(model, example[None], label[None], radius=r).item() for r in radii.tolist()
@@ -288,33 +257,31 @@ def test_images_may_be_flattened_first(generator):
     assert all(map(torch.equal, bounds(flattening, x, 0.1), desired))
 
 
-def test_classes_are_one_for_each_example():
-    x = torch.rand(2, 3)
-    for y in (torch.tensor([0]), torch.tensor([0.0, 1.0])):
-        with pytest.raises(ValueError, match="give an integer class for each of the 2 examples"):
-            margins(network(), x, y, 0.1)
-    with pytest.raises(ValueError, match="y has 0 to 3: give 0 to 2"):
-        margins(network(), x, torch.tensor([0, 3]), 0.1)
+class Squared(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x) ** 2
 
 
-def test_a_model_that_may_compute_otherwise_is_refused():
-    class Squared(nn.Sequential):
-        def forward(self, x):
-            return super().forward(x) ** 2
+TANH, ENDING = mlp((3, 4, 2), activation="tanh"), nn.Sequential(nn.Linear(3, 2), nn.ReLU())
+X, Y = torch.full((2, 3), 0.5), torch.tensor([0, 1])
+REFUSED = [
+    (lambda: margins(network(), X, Y[:1], 0.1), "an integer class for each of the 2 examples"),
+    (lambda: margins(network(), X, Y.float(), 0.1), "an integer class for each of the 2 examples"),
+    (lambda: margins(network(), X, 3 * Y, 0.1), "y has 0 to 3: give 0 to 2"),
+    (lambda: bounds(Squared(nn.Linear(3, 2)), X, 0.1), "whose order of computation is not known"),
+    (lambda: bounds(nn.ModuleList(TANH), X, 0.1), "whose order of computation is not known"),
+    (lambda: bounds(TANH, X, 0.1), "module activation1 is a Tanh, for which there are no"),
+    (lambda: margins(ENDING, X, Y, 0.1), "module 1 is a ReLU: the last one must be linear"),
+    (lambda: bounds(network(), X, -1), "radius = -1 is out of range"),
+    (lambda: bounds(network(), X + 1, 0.1), r"bounds = \(0.0, 1.0\) do not fit"),
+]
 
-    for model in (Squared(nn.Linear(3, 2)), nn.ModuleList([nn.Linear(3, 2)])):
-        with pytest.raises(ValueError, match="whose order of computation is not known: give"):
-            bounds(model, torch.rand(2, 3), 0.1)
+
+@pytest.mark.parametrize(("call", "sentence"), REFUSED)
+def test_what_cannot_be_bounded_is_refused(call, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        call()
 
 
-def test_other_modules_are_refused_by_name():
-    x, y = torch.rand(2, 3), torch.tensor([0, 1])
-    with pytest.raises(ValueError, match="module activation1 is a Tanh, for which there are no"):
-        bounds(mlp((3, 4, 2), activation="tanh"), x, 0.1)
-    with pytest.raises(ValueError, match="module 1 is a ReLU: the last one must be linear"):
-        margins(nn.Sequential(nn.Linear(3, 2), nn.ReLU()), x, y, 0.1)
-    with pytest.raises(ValueError, match="radius = -1 is out of range"):
-        bounds(network(), x, -1)
-    with pytest.raises(ValueError, match=r"bounds = \(0.0, 1.0\) do not fit"):
-        bounds(network(), x + 1, 0.1)
-    assert AllReLU(2).negative_slope < 0  # falls on the left, in the second layer of UNITS
+def test_all_relu_falls_on_the_left_in_the_second_layer():
+    assert AllReLU(2).negative_slope < 0  # so that UNITS have slopes of both signs

@@ -7,13 +7,14 @@ from functools import partial
 
 import pytest
 import torch
-from scipy import stats
 from torch import nn
 
 from lib import models
 from lib.layers import SparseLinear
 from lib.robustness import perturb
 from lib.support import make_support
+from tests.oracles import seeded
+from tests.topology.test_nulls import uniformity
 
 WIDTHS = (12, 10, 8, 5)
 
@@ -41,13 +42,8 @@ PERTURBATIONS = {
 }
 on_links = [name for name in PERTURBATIONS if "rewire" not in name]
 each_density = pytest.mark.parametrize("density", [0.3, None], ids=["sparse", "dense"])
-each_order = pytest.mark.parametrize("order", perturb.ORDERS)
 each_within = pytest.mark.parametrize("within", perturb.WITHIN)
 each_perturbation = pytest.mark.parametrize("name", PERTURBATIONS)
-
-
-def seeded(seed):
-    return torch.Generator().manual_seed(seed)
 
 
 def net(density=0.3):
@@ -102,14 +98,6 @@ def pixels():
 def floor(fraction, n):
     """⌊fraction · n⌋ for the fraction as it is written."""
     return math.floor(Fraction(str(fraction)) * n)
-
-
-def uniformity(outcomes, chances):
-    """Level at which the outcomes have these chances, by Pearson's chi-square test."""
-    counts = [outcomes.count(key) for key in chances]
-    expected = [len(outcomes) * p for p in chances.values()]
-    assert sum(counts) == len(outcomes)
-    return stats.chisquare(counts, expected).pvalue
 
 
 # what every perturbation keeps
@@ -326,40 +314,23 @@ def shuffle_often(model, fraction, within):
     return draws
 
 
+EVERY = dict.fromkeys(itertools.permutations((1, 2, 3)), 1 / 6)
+TWO_OF_THREE = {(1, 2, 3): 1 / 2, (1, 3, 2): 1 / 6, (3, 2, 1): 1 / 6, (2, 1, 3): 1 / 6}
+OF_EACH_SIGN = [(1, -1, 2, -2), (1, -2, 2, -1), (2, -1, 1, -2), (2, -2, 1, -1)]
+
+
 @pytest.mark.parametrize(
-    ("within", "fraction"), [("all", 2 / 3), ("inputs", 1), ("outputs", 2 / 3)]
+    ("within", "fraction", "weights", "chances"),
+    [
+        ("all", 2 / 3, [[1.0, 2.0, 3.0]], TWO_OF_THREE),  # half the time they keep their weights
+        ("inputs", 1, [[1.0, 2.0, 3.0]], EVERY),
+        ("outputs", 2 / 3, [[1.0], [2.0], [3.0]], TWO_OF_THREE),
+        ("sign", 1, [[1.0, -1.0, 2.0, -2.0]], dict.fromkeys(OF_EACH_SIGN, 1 / 4)),
+    ],
 )
-def test_every_permutation_is_equally_likely(within, fraction):
-    column = torch.tensor([[1.0], [2.0], [3.0]])
-    layer = column if within == "outputs" else column.t()
-    model = single(layer.tolist())
-    chances = dict.fromkeys(itertools.permutations((1, 2, 3)), 1 / 6)
-    if fraction < 1:  # two links of three: half the time they keep their weights
-        chances = {(1, 2, 3): 1 / 2, (1, 3, 2): 1 / 6, (3, 2, 1): 1 / 6, (2, 1, 3): 1 / 6}
-    assert uniformity(shuffle_often(model, fraction, within), chances) > 0.001
-
-
-def test_signs_apart_leave_one_permutation_of_each_sign():
-    model = single([[1.0, -1.0, 2.0, -2.0]])
-    orders = [(1, -1, 2, -2), (1, -2, 2, -1), (2, -1, 1, -2), (2, -2, 1, -1)]
-    chances = dict.fromkeys(orders, 1 / 4)
-    assert uniformity(shuffle_often(model, 1, "sign"), chances) > 0.001
-
-
-@pytest.mark.parametrize("within", ["all", "sign and inputs"])
-def test_one_link_in_expectation_keeps_its_weight_in_each_group(within):
-    model = net(None)
-    generator = seeded(0)
-    n_draws = 400
-    n_kept = 0
-    for _ in range(n_draws):
-        changed = perturb.shuffle_weights(
-            model, 1, within=within, layers=["linear1"], generator=generator
-        )
-        n_kept += (changed.linear1.weight == model.linear1.weight).sum().item()
-    kept = n_kept / n_draws
-    n_groups = {"all": 1, "sign and inputs": 20}[within]
-    assert abs(kept - n_groups) < 5 * math.sqrt(n_groups / n_draws)  # each: mean 1, variance 1
+def test_every_permutation_is_equally_likely(within, fraction, weights, chances):
+    draws = shuffle_often(single(weights), fraction, within)
+    assert uniformity(draws, chances) > 0.001
 
 
 # signs alone
@@ -481,44 +452,28 @@ def in_training():
     return model
 
 
-UNKNOWN = "unknown layer 'linear{}': did you mean .* Known: linear1, linear2$"
-REFUSED = {  # of each: the sentence, the perturbation, its strength, changes of how it is called
-    "fraction of removal": ("fraction = 1.1 is out of range", "remove_links", 1.1, {}),
-    "fraction of shuffling": ("fraction = -0.1 is out of range", "shuffle_weights", -0.1, {}),
-    "fraction of flips": ("fraction = nan is out of range", "flip_signs", math.nan, {}),
-    "noise": ("noise_std = inf is out of range", "add_noise", math.inf, {}),
-    "switches": ("switches_per_link = -1 is out of range", "rewire", -1, {}),
-    "order": ("unknown order 'largest'.* random, asc", "remove_links", 0.5, {"order": "largest"}),
-    "links": ("of 9 links: give link_order's", "remove_links", 0.5, {"order": torch.arange(9)}),
-    "repeated links": (
-        *("of 60 links: give link_or", "remove_links", 0.5),
-        {"order": torch.zeros(60).long()},
-    ),
-    "within": ("unknown within 'rows': known", "shuffle_weights", 0.5, {"within": "rows"}),
-    "generator": ("None: give one to draw the order", "remove_links", 0.5, {"generator": None}),
-    "unknown layer": (UNKNOWN.format(9), "add_noise", 0.5, {"layers": ["linear9"]}),
-    "output layer": (UNKNOWN.format(3), "flip_signs", 0.5, {"layers": ["linear1", "linear3"]}),
-    "no layer": ("no linear layer to perturb", "shuffle_weights", 0.5, {"layers": []}),
-    "one layer": (
-        *("no linear layer to perturb: .* below the output layer", "remove_links", 0.5),
-        {"model": nn.Sequential(nn.Linear(1, 1)).eval()},
-    ),
-    "dense layer": (
-        *("layer 'linear1' is dense, its links cannot move", "rewire", 1),
-        {"model": net(None)},
-    ),
-    **{
-        f"training of {name}": (
-            *(r"in training mode: call model.eval\(\) first", name, 0.5),
-            {"model": in_training()},
-        )
-        for name in ("remove_links", "shuffle_weights", "flip_signs", "add_noise", "rewire")
-    },
-}
+REFUSED = [  # the perturbation, its strength, changes of how it is called, the sentence
+    ("remove_links", 1.1, {}, "fraction = 1.1 is out of range"),
+    ("shuffle_weights", -0.1, {}, "fraction = -0.1 is out of range"),
+    ("flip_signs", math.nan, {}, "fraction = nan is out of range"),
+    ("add_noise", math.inf, {}, "noise_std = inf is out of range"),
+    ("rewire", -1, {}, "switches_per_link = -1 is out of range"),
+    ("remove_links", 0.5, {"order": "largest"}, "unknown order 'largest'.* random, asc"),
+    ("remove_links", 0.5, {"order": torch.arange(9)}, "of 9 links: give link_order's"),
+    ("remove_links", 0.5, {"order": torch.zeros(60).long()}, "of 60 links: give link_or"),
+    ("shuffle_weights", 0.5, {"within": "rows"}, "unknown within 'rows': known"),
+    ("remove_links", 0.5, {"generator": None}, "None: give one to draw the order"),
+    ("add_noise", 0.5, {"layers": ["linear9"]}, "'linear9': did .* Known: linear1, linear2$"),
+    ("flip_signs", 0.5, {"layers": ["linear1", "linear3"]}, "unknown layer 'linear3': did you"),
+    ("shuffle_weights", 0.5, {"layers": []}, "no linear layer to perturb"),
+    ("remove_links", 0.5, {"model": nn.Linear(1, 1).eval()}, "with one below the output layer"),
+    ("rewire", 1, {"model": net(None)}, "layer 'linear1' is dense, its links cannot move"),
+    ("add_noise", 0.5, {"model": in_training()}, r"in training mode: call model.eval\(\) first"),
+]
 
 
-@pytest.mark.parametrize(("sentence", "name", "strength", "how"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_perturbed_is_refused(sentence, name, strength, how):
+@pytest.mark.parametrize(("name", "strength", "how", "sentence"), REFUSED)
+def test_what_cannot_be_perturbed_is_refused(name, strength, how, sentence):
     call = {"model": net(), "generator": seeded(0), **how}
     with pytest.raises(ValueError, match=sentence):
         getattr(perturb, name)(call.pop("model"), strength, **call)

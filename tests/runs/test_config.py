@@ -18,6 +18,7 @@ from tests.runs.counting import Counting
 BASE = SparseTraining(
     "made", dataset="digits", hidden=(40, 30), density=0.2, drop="sign", epochs=6, batch_size=64
 )
+MNIST = dataclasses.replace(BASE, dataset="mnist", stand_in=BASE)
 CHILD = dataclasses.replace(BASE, method="child", drop=None, parent=BASE, inherits="support")
 STUDY = Study("link_removal", dataset="digits", parent=BASE, images=30, draws=1, points=3)
 RUNS = {"training": BASE, "child": CHILD, "study": STUDY, "counting": Counting("counting")}
@@ -57,21 +58,6 @@ def test_identity_does_not_depend_on_how_a_number_is_written():
     written = SparseTraining("x", er_epsilon=20, learning_rate=1, hidden=[10, 10])
     same = SparseTraining("x", er_epsilon=20.0, learning_rate=1.0, hidden=(10, 10))
     assert written.name == same.name
-
-
-@dataclasses.dataclass(frozen=True)
-class CountingHere(Run):
-    """The fields of Counting under another name and in another module."""
-
-    dataset: str = "digits"
-    steps: int = 4
-    pause: float = 0.0
-    fails_at: int | None = None
-
-
-def test_name_is_independent_of_class_and_module():
-    there, here = Counting("counting", steps=7), CountingHere("counting", steps=7)
-    assert here.__module__ != there.__module__ and here.name == there.name
 
 
 def test_name_is_that_of_the_experiment_and_a_hash():
@@ -184,15 +170,13 @@ def test_changes_reach_the_parent_of_the_parent():
 
 
 def test_other_data_set_leaves_the_stand_in_on_its_own():
-    mnist = dataclasses.replace(BASE, dataset="mnist", stand_in=BASE)
-    changed = mnist.with_changes({"dataset": "cifar10", "epochs": 2})
+    changed = MNIST.with_changes({"dataset": "cifar10", "epochs": 2})
     assert changed.dataset == "cifar10" and changed.stand_in.dataset == BASE.dataset
     assert changed.stand_in.epochs == 2
 
 
 def test_changes_reach_the_stand_in():
-    mnist = dataclasses.replace(BASE, dataset="mnist", stand_in=BASE)
-    study = with_stand_in(lambda parent: study_of("link_removal", parent), mnist)
+    study = with_stand_in(lambda parent: study_of("link_removal", parent), MNIST)
     changed = study.with_changes({"epochs": 2, "draws": 3})
     assert (changed.dataset, changed.parent.epochs, changed.draws) == ("mnist", 2, 3)
     other = changed.stand_in
@@ -204,14 +188,12 @@ def test_changes_reach_the_stand_in():
 
 def test_run_is_its_own_where_its_data_are(monkeypatch):
     monkeypatch.setattr(data, "origin", lambda name: None)
-    mnist = dataclasses.replace(BASE, dataset="mnist", stand_in=BASE)
-    assert mnist.resolved() == mnist and mnist.resolved().stand_in is None
+    assert MNIST.resolved() == MNIST and MNIST.resolved().stand_in is None
 
 
 def test_run_without_its_data_is_the_one_that_stands_in(only_digits):
-    mnist = dataclasses.replace(BASE, dataset="mnist", stand_in=BASE)
-    assert mnist.resolved() is BASE
-    again = dataclasses.replace(mnist, dataset="fashion_mnist", stand_in=mnist)
+    assert MNIST.resolved() is BASE
+    again = dataclasses.replace(MNIST, dataset="fashion_mnist", stand_in=MNIST)
     assert again.resolved() is BASE
 
 
@@ -223,13 +205,12 @@ def test_run_without_a_stand_in_is_not_replaced(only_digits):
 
 
 def test_stand_in_of_a_study_is_that_of_its_parent(only_digits):
-    mnist = dataclasses.replace(BASE, dataset="mnist", stand_in=BASE)
     headline = experiments.HEADLINE_RADIUS
 
     def make(parent):
         return study_of("attack_minimal", parent, radii=(headline[parent.dataset],))
 
-    study = with_stand_in(make, mnist)
+    study = with_stand_in(make, MNIST)
     assert study.parent.stand_in is None and study.radii == (headline["mnist"],)
     assert study.resolved() == study_of("attack_minimal", BASE, radii=(headline["digits"],))
 

@@ -8,26 +8,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from lib import topology
-from lib.support import random_support
 from lib.topology import degrees as tables
-
-
-@pytest.fixture
-def supports(generator):
-    first = random_support(12, 15, 0.2, generator=generator)
-    last = random_support(15, 9, 0.2, generator=generator)
-    return [first, last]
-
-
-def names_of(supports, epoch):
-    """Degrees of layers as arrays with names."""
-    arrays = {}
-    for i, support in enumerate(supports, start=1):
-        into = support.crow.diff().numpy().astype(np.int16)
-        out = support.tcrow.diff().numpy().astype(np.int16)
-        arrays[f"linear{i}.in_degree.{epoch}"] = into
-        arrays[f"linear{i}.out_degree.{epoch}"] = out
-    return arrays
+from tests.topology.conftest import names_of
 
 
 def table_of(*rows):
@@ -126,35 +108,6 @@ def test_groups_come_in_the_order_of_the_layers(supports):
     desired = ["inputs", "hidden 1", "hidden 1 in", "hidden 1 out", "hidden 2"]
     assert list(sequences) == desired
     assert {links.dtype for links in sequences.values()} == {np.dtype(np.int64)}
-
-
-def test_layers_are_those_of_the_table_whatever_their_names():
-    table = table_of(
-        ("wide", "in", 0, np.array([2, 1])),
-        ("wide", "out", 0, np.array([1, 1, 1])),
-        ("narrow", "in", 0, np.array([2])),
-        ("narrow", "out", 0, np.array([1, 1])),
-    )
-    sequences = topology.degree_sequences(table, 0)
-    assert sequences["inputs"].tolist() == [1, 1, 1]
-    assert sequences["hidden 1"].tolist() == [3, 2]
-    assert sequences["hidden 2"].tolist() == [2]
-
-
-def test_sequences_of_a_layer_without_a_side_are_refused(supports):
-    arrays = names_of(supports, 0)
-    del arrays["linear2.out_degree.0"]
-    with pytest.raises(ValueError, match="no degrees of layer 'linear2', side 'out'"):
-        topology.degree_sequences(tables.from_names(arrays), 0)
-
-
-def test_hidden_groups_have_all_links_of_a_layer(supports):
-    table = tables.from_names(names_of(supports, 0))
-    sequences = topology.degree_sequences(table, 0)
-    hidden = topology.hidden_groups(sequences)
-    assert list(hidden) == ["hidden 1", "hidden 2"]
-    assert hidden["hidden 1"] is sequences["hidden 1"]
-    assert topology.hidden_groups({}) == {}
 
 
 def test_hidden_groups_are_found_beyond_nine():

@@ -11,19 +11,10 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 from scipy import sparse
 
 from lib import models, topology
-from lib.layers import SparseLinear
-from lib.support import make_support, random_support
 from lib.topology import structure
+from tests.topology.conftest import layered
 
-WIDTHS = [6, 8, 7, 4]
 each_density = pytest.mark.parametrize("density", [0.1, 0.5])  # .1 leaves inputs without a path
-
-
-@pytest.fixture
-def supports(generator):
-    first = random_support(12, 15, 0.2, generator=generator)
-    last = random_support(15, 9, 0.2, generator=generator)
-    return [first, last]
 
 
 def neurons(layer, width):
@@ -31,17 +22,10 @@ def neurons(layer, width):
     return [(layer, index) for index in range(width)]
 
 
-def layered(density):
+def network(density):
     """Matrices of a network of three layers, and its graph with inputs and outputs."""
-    generator = torch.Generator().manual_seed(0)
-    supports, layers = [], []
-    for n_in, n_out in zip(WIDTHS, WIDTHS[1:], strict=False):
-        support = random_support(n_in, n_out, density, generator=generator)
-        supports.append(support)
-        layers.append(SparseLinear(n_in, n_out, support=support))
-    matrices = topology.adjacency(torch.nn.Sequential(*layers))
-    graph = topology.to_networkx(topology.to_matrices(supports))
-    return matrices, graph, (neurons(0, 6), neurons(3, 4))
+    matrices = topology.to_matrices(layered(density))
+    return matrices, topology.to_networkx(matrices), (neurons(0, 6), neurons(3, 4))
 
 
 def edges(matrices):
@@ -57,7 +41,7 @@ def edges(matrices):
 
 
 @pytest.mark.parametrize("density", [0.3, None], ids=["sparse", "dense"])
-def test_adjacency_marks_the_weights_that_are_not_zero(density):
+def test_adjacency_marks_or_has_the_weights_that_are_not_zero(density):
     model = models.mlp((6, 8, 3), density=density)
     weight = model.linear1.values if density else model.linear1.weight.view(-1)
     weight.data[:5] = 0
@@ -66,22 +50,8 @@ def test_adjacency_marks_the_weights_that_are_not_zero(density):
     assert_array_equal(first.toarray(), dense.detach().numpy() != 0)
     assert first.nnz == len(weight) - 5 and first.has_canonical_format
     assert last.shape == (3, 8) and last.nnz == 24 and last.dtype == np.float64
-
-
-@pytest.mark.parametrize("density", [0.3, None], ids=["sparse", "dense"])
-def test_weighted_adjacency_has_the_weights(density):
-    model = models.mlp((6, 8, 3), density=density)
-    first, last = topology.adjacency(model, weighted=True)
-    dense = model.linear1.to_dense() if density else model.linear1.weight
-    assert_array_equal(first.toarray(), dense.detach().numpy())
-    assert last.shape == (3, 8) and first.dtype == last.dtype == np.float64
-
-
-def test_matrices_of_supports_are_those_of_the_model():
-    model = models.mlp((6, 8, 3), density=0.4)
-    desired = topology.adjacency(model)[0]
-    (actual,) = topology.to_matrices([model.linear1.support])
-    assert_array_equal(actual.toarray(), desired.toarray())
+    weighted, _ = topology.adjacency(model, weighted=True)
+    assert_array_equal(weighted.toarray(), dense.detach().numpy())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -117,17 +87,6 @@ def test_directed_graph_is_that_of_networkx(supports):
     assert_array_equal(actual.toarray().T, desired)
 
 
-def test_layers_that_do_not_follow_each_other_are_refused(supports):
-    with pytest.raises(ValueError, match="give consecutive layers"):
-        topology.to_networkx(topology.to_matrices(supports[::-1]))
-
-
-def test_support_without_links_gives_isolated_nodes():
-    none = torch.empty(0, dtype=torch.int64)
-    graph = topology.to_networkx(topology.to_matrices([make_support(none, none, 3, 4)]))
-    assert nx.number_of_isolates(graph) == 7
-
-
 FORMATS = {
     "csr_array": sparse.csr_array,
     "csr_matrix": sparse.csr_matrix,
@@ -145,7 +104,7 @@ OF_MATRICES = {
     "link_degree": topology.link_degree,
     "link_betweenness": topology.link_betweenness,
     "joined": lambda matrices: structure.joined(matrices).toarray(),
-    "measures": lambda matrices: structure.measures(matrices, seed=0),
+    "measures": structure.measures,
 }
 
 
@@ -180,7 +139,7 @@ def test_stored_zeros_and_repeated_entries_stay_in_what_was_given():
 
 @each_density
 def test_largest_component_is_that_of_the_graph(density):
-    matrices, graph, _ = layered(density)
+    matrices, graph, _ = network(density)
     components = nx.connected_components(graph.to_undirected())
     largest = max(components, key=len)
     assert topology.largest_component(matrices) == len(largest) / 25
@@ -188,7 +147,7 @@ def test_largest_component_is_that_of_the_graph(density):
 
 @each_density
 def test_paths_are_those_of_the_graph(density):
-    matrices, graph, (inputs, outputs) = layered(density)
+    matrices, graph, (inputs, outputs) = network(density)
     n_paths = 0
     for source in inputs:
         n_paths += len(list(nx.all_simple_paths(graph, source, outputs)))
@@ -197,7 +156,7 @@ def test_paths_are_those_of_the_graph(density):
 
 @each_density
 def test_link_degrees_are_those_of_the_graph(density):
-    matrices, graph, _ = layered(density)
+    matrices, graph, _ = network(density)
     desired = [graph.degree[u] * graph.degree[v] for u, v in edges(matrices)]
     actual = np.concatenate(topology.link_degree(matrices))
     assert_array_equal(actual, desired)
@@ -205,7 +164,7 @@ def test_link_degrees_are_those_of_the_graph(density):
 
 @each_density
 def test_link_betweenness_is_that_of_the_graph(density):
-    matrices, graph, (inputs, outputs) = layered(density)
+    matrices, graph, (inputs, outputs) = network(density)
     centrality = nx.edge_betweenness_centrality_subset(graph, inputs, outputs, normalized=False)
     desired = [centrality[edge] for edge in edges(matrices)]
     actual = np.concatenate(topology.link_betweenness(matrices))
@@ -222,7 +181,7 @@ def test_complete_network_has_its_closed_forms():
 
 
 def test_network_without_links_has_single_neurons_and_no_paths():
-    matrices, _, _ = layered(1.0)
+    matrices, _, _ = network(1.0)
     empty = [type(matrix)(matrix.shape) for matrix in matrices]
     assert topology.largest_component(empty) == 1 / 25
     assert topology.count_paths(empty) == 0
@@ -231,7 +190,7 @@ def test_network_without_links_has_single_neurons_and_no_paths():
 
 @pytest.mark.parametrize("measure", ["count_paths", "directed_graph"])
 def test_matrices_that_do_not_follow_each_other_are_refused(measure):
-    matrices, _, _ = layered(0.5)
+    matrices, _, _ = network(0.5)
     with pytest.raises(ValueError, match="layer 1 takes 8 inputs but layer 0 has 4 outputs"):
         getattr(topology, measure)(matrices[::-1])
     with pytest.raises(ValueError, match="no matrices: give one for each layer"):
@@ -240,6 +199,6 @@ def test_matrices_that_do_not_follow_each_other_are_refused(measure):
 
 @pytest.mark.parametrize("measure", ["count_paths", "link_degree", "link_betweenness"])
 def test_weights_are_not_counted_as_links(measure):
-    matrices, _, _ = layered(0.5)
+    matrices, _, _ = network(0.5)
     with pytest.raises(ValueError, match="other weights than 1, and links are counted"):
         getattr(topology, measure)([0.5 * matrix for matrix in matrices])

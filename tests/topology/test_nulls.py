@@ -11,6 +11,8 @@ from scipy import stats
 
 from lib import topology
 from lib.support import make_support, random_support, support_from_keys
+from lib.topology.degrees import from_names
+from tests.topology.conftest import names_of
 
 
 def uniformity(outcomes, chances):
@@ -127,48 +129,18 @@ def test_links_are_found_exactly_where_some_exist(generator):
                 topology.support_of_degrees(*degrees, generator=generator)
 
 
-def test_all_links_of_the_degrees_are_equally_likely():
-    generator = torch.Generator().manual_seed(0)
-    degrees = np.array([2, 1, 1])
-    outcomes = []
-    for _ in range(1000):
-        support = topology.support_of_degrees(degrees, degrees, generator=generator)
-        outcomes.append(tuple(support.keys.tolist()))
-    chances = dict.fromkeys(graphs(degrees, degrees), 1 / 5)
-    assert uniformity(outcomes, chances) > 0.001
-
-
 # random degrees
 
 
 def table_of(supports, epoch):
     """Degrees of layers, as records hold them."""
-    rows = []
-    for i, support in enumerate(supports, start=1):
-        into = support.crow.diff().numpy().astype(np.int16)
-        out = support.tcrow.diff().numpy().astype(np.int16)
-        rows.append((f"linear{i}", "in", epoch, into))
-        rows.append((f"linear{i}", "out", epoch, out))
-    return pd.DataFrame(rows, columns=["layer", "side", "epoch", "links"])
+    return from_names(names_of(supports, epoch))
 
 
 @pytest.fixture
-def degrees(generator):
+def degrees(supports):
     """Of two layers, after epoch 7."""
-    first = random_support(12, 15, 0.2, generator=generator)
-    last = random_support(15, 9, 0.2, generator=generator)
-    return table_of([first, last], 7)
-
-
-def test_random_degrees_keep_widths_and_links_of_every_layer(degrees, generator):
-    drawn = topology.random_degrees(degrees, 7, generator=generator)
-    names = ["layer", "side", "epoch"]
-    assert drawn[names].equals(degrees[names])
-    for new, old in zip(drawn["links"], degrees["links"], strict=True):
-        assert len(new) == len(old) and new.sum() == old.sum()
-        assert not np.array_equal(new, old)
-    again = topology.random_degrees(degrees, 7, generator=torch.Generator().manual_seed(1))
-    assert not np.array_equal(again["links"][0], drawn["links"][0])
+    return table_of(supports, 7)
 
 
 def test_random_degrees_are_of_the_epoch_asked_for(degrees, generator):
@@ -198,9 +170,3 @@ def test_random_degrees_of_a_layer_without_links_draw_nothing(degrees, generator
     drawn = topology.random_degrees(empty, 7, generator=generator)
     assert not np.concatenate(drawn["links"].tolist()).any()
     assert torch.equal(generator.get_state(), state)
-
-
-def test_random_degrees_need_both_sides_of_a_layer(degrees, generator):
-    half = degrees[degrees["side"] == "in"]
-    with pytest.raises(ValueError, match="no degrees of layer 'linear1', side 'out'"):
-        topology.random_degrees(half, 7, generator=generator)

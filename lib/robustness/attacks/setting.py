@@ -66,16 +66,20 @@ def attack(core: Callable[..., Tensor]) -> Callable[..., Tensor]:
         arguments.apply_defaults()
         if "bisections" not in signature.parameters:  # its radius is that of a search
             _check_radius(arguments.arguments, bounds)
-        _check_start(settings.get("start"), x, bounds)
+        start = settings.get("start")
+        _check_start(start, x, bounds)
         model = frozen(model, x, y, settings.get("loss", "ce"))
         flat = x.detach().flatten(1)
         y = y.long()
         x_adv = flat.clone()
         n_blind = 0
-        for rows in _batches(~is_wrong(model, flat, y)):
+        correct = (~is_wrong(model, flat, y)).nonzero().squeeze(1)
+        for rows in correct.split(BATCH) if len(correct) else ():
             model.bounds, model.has_gradient = bounds, None
+            of_rows = dict(settings)
+            if start is not None:
+                of_rows["start"] = start.detach().flatten(1)[rows]
             with torch.no_grad():
-                of_rows = _settings_of(settings, rows)
                 x_adv[rows] = core(model, flat[rows], y[rows], **of_rows)
                 n_blind += _count_blind(model, x_adv[rows], y[rows])
         if n_blind:
@@ -88,22 +92,6 @@ def attack(core: Callable[..., Tensor]) -> Callable[..., Tensor]:
         return x_adv.view_as(x)
 
     return attack_examples
-
-
-def _settings_of(settings: dict[str, Any], rows: Tensor) -> dict[str, Any]:
-    """The settings for some of the examples: points to start from are cut to them, and flat."""
-    start = settings.get("start")
-    if start is None:
-        return settings
-    return {**settings, "start": start.detach().flatten(1)[rows]}
-
-
-def _batches(chosen: Tensor) -> tuple[Tensor, ...]:
-    """Positions of the chosen examples, batch after batch; nothing if none is chosen."""
-    positions = chosen.nonzero().squeeze(1)
-    if not len(positions):
-        return ()
-    return positions.split(BATCH)
 
 
 # ------------------------------------------------------------------------------------- checks

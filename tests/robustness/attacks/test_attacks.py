@@ -176,16 +176,6 @@ def test_attack_without_a_gradient_at_the_input_names_those_that_need_none(small
         ANY[name](model, x, model(x).argmax(1))
 
 
-@pytest.mark.parametrize(("steps", "name"), [("binarised", "square"), ("detached", "boundary")])
-def test_attacks_that_need_no_gradient_see_networks_of_steps(small, name, steps):
-    model, x, _ = small
-    model = stepped(model, steps)
-    y = model(x).argmax(1)
-    settings = {"radius": 0.6} if name == "square" else {}
-    x_adv = (FIXED | MINIMAL)[name](model, x, y, **settings)
-    assert attacks.is_adversarial(model, x_adv, y).any()
-
-
 @pytest.mark.parametrize(
     ("name", "settings"),
     [

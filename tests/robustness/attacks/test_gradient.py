@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib.robustness import attacks
-from lib.robustness.attacks import gradient, iterates
+from lib.robustness.attacks import iterates
 from tests.robustness.attacks.cases import (
     affine,
     exact_distances,
@@ -105,32 +105,6 @@ def test_dlr_of_two_classes_is_refused(attack):
     x, y = near_the_middle(model)
     with pytest.raises(ValueError, match="loss 'dlr' of 2 logits is undefined"):
         attack(model, x, y, radius=0.1, loss="dlr", generator=seeded())
-
-
-def test_checkpoints_of_auto_pgd_are_those_of_the_paper():
-    intervals = gradient._intervals(100)  # .22, then .03 less each time, at least .06
-    assert list(intervals) == [22, 41, 57, 70, 80, 87, 93, 99]
-    assert list(intervals.values()) == [22, 19, 16, 13, 10, 7, 6, 6]
-
-
-@pytest.mark.parametrize(
-    ("n_rises", "top_score", "again", "halved"),
-    [
-        (7, 1.0, 1.0, [True, False]),  # fewer than three quarters of ten rose; then it was halved
-        (8, 1.0, 2.0, [False, False]),
-        (8, 1.0, 1.0, [False, True]),  # kept, and the best loss has not risen since
-    ],
-)
-def test_step_size_of_auto_pgd_halves_where_it_is_stuck(n_rises, top_score, again, halved):
-    step_size = gradient._StepSize(0.4, torch.zeros(1))
-    actual = []
-    for rises, score in ((n_rises, top_score), (8, again)):
-        for _ in range(rises):
-            step_size.count_rises_(torch.tensor([True]))
-        stuck = step_size.halve_where_stuck_(10, torch.tensor([score]))
-        actual.append(stuck.item())
-    assert actual == halved
-    assert step_size.eta.item() == 0.4 / 2 ** sum(halved)
 
 
 def margin_and_gradient(model, x, y):
@@ -233,14 +207,3 @@ def test_pgd_on_some_pixels_is_exact_on_an_affine_classifier(norm, dual):
     clear = (distances / radius - 1).abs() > 0.02
     broken = attacks.is_adversarial(model, x_adv, y)
     assert torch.equal(broken[clear], distances[clear] < radius)
-
-
-def test_pgd_on_all_pixels_is_pgd():
-    model = affine(n_classes=3)
-    x, y = near_the_middle(model, n=40)
-    everywhere = torch.ones(x.shape[1], dtype=torch.bool)
-    points = [
-        attacks.pgd(model, x, y, radius=0.1, pixels=pixels, generator=seeded())
-        for pixels in (None, everywhere)
-    ]
-    assert torch.equal(*points)

@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from torch import nn
 
 from lib.robustness import attacks
 from lib.robustness.attacks import iterates
@@ -40,11 +39,6 @@ def test_every_example_may_have_a_radius_of_its_own(x, norm):
     assert (distances <= radius[rows].T + 1e-12).all() and torch.equal(points[:, 0], x[[0, 0]])
 
 
-def test_ball_of_one_radius_is_that_of_some_examples_too():
-    ball = iterates.Ball(0.2, "l2", (0.0, 1.0))
-    assert ball.of(torch.tensor([1])) is ball
-
-
 @each_norm
 def test_draws_are_uniform_in_the_ball(norm):
     x = torch.full((20_000, 3), 0.5)
@@ -76,25 +70,3 @@ def test_first_point_of_the_highest_score_is_kept():
     best.keep_(torch.tensor([1]), torch.full((1, 1), 3.0), torch.tensor([-1.0]))
     assert best.x.tolist() == [[2.0], [1.0], [1.0]]
     assert best.broken.tolist() == [False, False, True]
-
-
-def test_unbroken_examples_come_until_nothing_is_left():
-    best = iterates.Best(torch.zeros(2, 1))
-    rounds = []
-    for rows in best.unbroken(5):
-        rounds.append(rows.tolist())
-        broken = rows[-1:]
-        best.keep_(broken, torch.ones(1, 1), torch.tensor([math.inf]))
-    assert rounds == [[0, 1], [0]]
-    assert len(list(iterates.Best(torch.zeros(2, 1)).unbroken(3))) == 3
-
-
-@pytest.mark.parametrize(("early_stop", "desired"), [(True, math.inf), (False, 2.0)])
-def test_score_is_infinite_where_an_attack_is_to_stop(early_stop, desired):
-    model = nn.Identity()
-    logits = torch.tensor([[1.0, 3.0], [3.0, 1.0]])
-    y = torch.zeros(2, dtype=torch.int64)
-    score, grad_x = iterates.score_and_gradient(model, logits, y, "margin", early_stop)
-    assert score.tolist() == [desired, -2.0]
-    broken_grad = [0.0, 0.0] if early_stop else [-1.0, 1.0]
-    assert grad_x.tolist() == [broken_grad, [-1.0, 1.0]]

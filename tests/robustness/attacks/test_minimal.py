@@ -118,11 +118,6 @@ def test_carlini_wagner_of_few_steps_is_stronger_than_one_that_starts_at_the_bou
     assert distances[0].median() <= distances[1].median()
 
 
-def test_start_beyond_the_bounds_is_refused(small):
-    with pytest.raises(ValueError, match="start_margin = 1.0 is out of range"):
-        attacks.carlini_wagner(*small, start_margin=1.0)
-
-
 def test_boundary_attack_comes_near_the_affine_optimum():
     model = affine()
     x, y = near_the_middle(model)
@@ -148,32 +143,24 @@ def test_minimal_attacks_return_an_adversarial_point_or_the_example(small, name)
     assert torch.equal(moved[3:], broken[3:]) and moved[3:].all()
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs", "norm"),
-    [
-        (
-            attacks.deepfool,
-            foolbox.attacks.L2DeepFoolAttack(candidates=None),
-            "l2",
-        ),
-        (
-            partial(attacks.deepfool, norm="linf"),
-            foolbox.attacks.LinfDeepFoolAttack(candidates=None),
-            "linf",
-        ),
-        (
-            partial(attacks.carlini_wagner, steps=100),
-            foolbox.attacks.L2CarliniWagnerAttack(steps=100),
-            "l2",
-        ),
-        (
-            with_seed(attacks.boundary, steps=500),
-            foolbox.attacks.BoundaryAttack(steps=500),
-            "l2",
-        ),
-    ],
-    ids=["deepfool", "deepfool_linf", "carlini_wagner", "boundary"],
-)
+FOOLBOX = foolbox.attacks
+PAIRS = {
+    "deepfool": (attacks.deepfool, FOOLBOX.L2DeepFoolAttack(candidates=None), "l2"),
+    "deepfool_linf": (
+        partial(attacks.deepfool, norm="linf"),
+        FOOLBOX.LinfDeepFoolAttack(candidates=None),
+        "linf",
+    ),
+    "carlini_wagner": (
+        partial(attacks.carlini_wagner, steps=100),
+        FOOLBOX.L2CarliniWagnerAttack(steps=100),
+        "l2",
+    ),
+    "boundary": (with_seed(attacks.boundary, steps=500), FOOLBOX.BoundaryAttack(steps=500), "l2"),
+}
+
+
+@pytest.mark.parametrize(("ours", "theirs", "norm"), PAIRS.values(), ids=PAIRS)
 def test_minimal_attacks_come_as_close_as_those_of_foolbox(trained, ours, theirs, norm):
     net, x, y = trained
     right = ~attacks.is_adversarial(net, x, y) & (torch.arange(len(x)) < 60)

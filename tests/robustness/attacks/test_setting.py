@@ -8,7 +8,6 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from lib.layers import Scale
 from lib.robustness import attacks
 from lib.robustness.attacks import setting
 from tests.robustness.attacks.cases import (
@@ -16,8 +15,6 @@ from tests.robustness.attacks.cases import (
     Changed,
     affine,
     each_attack,
-    foolbox,
-    from_foolbox,
     seeded,
 )
 
@@ -85,20 +82,6 @@ def test_points_to_start_from_that_do_not_fit_are_refused(small, start, message)
         attacks.bisected_pgd(model, x, y, radius=1.0, start=start, generator=seeded())
 
 
-@pytest.mark.parametrize(
-    ("shape", "desired"),
-    [((49,), (1, 7, 7)), ((5, 8), (1, 5, 8)), ((3, 5, 8), (3, 5, 8))],
-)
-def test_shape_of_an_image_is_that_of_a_table(shape, desired):
-    assert setting.image_shape(torch.Size(shape)) == desired
-
-
-@pytest.mark.parametrize("shape", [(), (8,), (2, 3, 5, 8)])
-def test_what_has_no_shape_of_an_image_is_refused(shape):
-    with pytest.raises(ValueError, match="are no images"):
-        setting.image_shape(torch.Size(shape))
-
-
 def test_distance_to_a_point_that_is_not_adversarial_is_infinite():
     model, x, y, _ = on_a_line()
     x_adv = torch.tensor([[0.3], [0.8], [0.5]])
@@ -123,16 +106,6 @@ def test_point_that_is_no_number_has_no_distance_and_hides_no_other(bad, norm):
     closest, names = attacks.closest(model, x, y, points, norm)
     assert closest.flatten().tolist()[1:] == pytest.approx([0.7, 0.2])
     assert names[1:] == ["a", "none"]
-
-
-def test_points_of_foolbox_that_are_nan_hide_no_adversarial_one(trained):
-    net, x, y = trained
-    confident = nn.Sequential(net, Scale(3.0)).eval()  # many of its gradients underflow there
-    newton = from_foolbox(foolbox.attacks.NewtonFoolAttack(steps=20), (confident, x, y))
-    assert 0 < newton.flatten(1).isnan().any(1).sum() < len(x)
-    deepfool = attacks.deepfool(net, x, y)
-    _, names = attacks.closest(net, x, y, {"newton": newton, "deepfool": deepfool}, "l2")
-    assert {*names} == {"newton", "deepfool"}
 
 
 @pytest.mark.parametrize("label", [0, 1])
@@ -243,7 +216,8 @@ SETTINGS = {  # of each attack: what is refused, besides what it needs
     "square": [{"queries": 0}, {"generator": None}],
     "deepfool": [{"overshoot": -1}, {"norm": "l0"}],
     "bisected_pgd": [{"bisections": 0}, {"generator": None}],
-    "carlini_wagner": [{"search_steps": 0}, {"learning_rate": 0}, {"confidence": -1}],
+    "carlini_wagner": [{"search_steps": 0}, {"learning_rate": 0}, {"confidence": -1}]
+    + [{"start_margin": 1.0}],
     "boundary": [{"generator": None}],
     "ensemble": [{"generator": None}],
     "one_pixel": [{"values": (0.0, 2.0)}, {"values": ()}],
@@ -271,35 +245,27 @@ def test_model_in_training_mode_is_refused(small, name):
         ANY[name](model, x, y)
 
 
-@pytest.mark.parametrize(
-    ("given", "message"), [({"generator": seeded()}, "radius"), ({"eps": 0.1}, "eps")]
-)
-def test_settings_that_are_missing_or_unknown_are_named_at_once(small, given, message):
-    model, x, y = small
-    with pytest.raises(TypeError, match=f"argument:? '{message}'"):
-        attacks.pgd(model, x[:1], y[:1], **given)
+def square_of_rows(_):
+    model, x = affine(n_in=8), torch.full((4, 8), 0.5)
+    attacks.square(model, x, model(x).argmax(1), radius=0.1, generator=seeded())
 
 
-def test_changes_of_images_ask_for_a_generator(images):
-    for change in (
-        partial(attacks.corrupt, name="rotate", severity=1),
-        partial(attacks.gaussian_noise, noise_std=0.1),
-    ):
-        with pytest.raises(ValueError, match="generator = None is of the wrong type"):
-            change(images, generator=None)
+ROWS, DRAWN = torch.full((4, 8), 0.5), seeded()
+REFUSED = [
+    (lambda x: attacks.corrupt(x, "rotate", 1, generator=None), "generator = None is of the wrong"),
+    (lambda x: attacks.gaussian_noise(x, 0.1, generator=None), "generator = None is of the wrong"),
+    (lambda x: attacks.gaussian_noise(x, -0.1, generator=DRAWN), "noise_std = -0.1 is out of"),
+    (lambda x: attacks.corrupt(x, "frost", 1, generator=DRAWN), "unknown corruption 'frost'"),
+    (lambda x: attacks.corrupt(x, "rotate", 0, generator=DRAWN), "give .*, from 1 to 5"),
+    (lambda x: attacks.corrupt(x, "rotate", 6, generator=DRAWN), "give .*, from 1 to 5"),
+    (lambda _: attacks.corrupt(ROWS, "rotate", 1, generator=DRAWN), r"\(8,\) are no images"),
+    (square_of_rows, r"examples of shape \(8,\) are no images"),
+    (lambda x: attacks.distance(x, x[0], "l2"), "has not the shape of x"),
+    (lambda x: attacks.distance(x, x, "l3"), "unknown norm 'l3'"),
+]
 
 
-def test_square_and_corruptions_refuse_what_is_no_image():
-    model = affine(n_in=8)
-    x = torch.rand(4, 8, generator=seeded())
-    with pytest.raises(ValueError, match=r"examples of shape \(8,\) are no images"):
-        attacks.square(model, x, model(x).argmax(1), radius=0.1, generator=seeded())
-    with pytest.raises(ValueError, match=r"examples of shape \(8,\) are no images"):
-        attacks.corrupt(x, "rotate", 1, generator=seeded())
-
-
-def test_distance_of_unequal_shapes_or_unknown_norm_is_refused(images):
-    with pytest.raises(ValueError, match="has not the shape of x"):
-        attacks.distance(images, images[0], "l2")
-    with pytest.raises(ValueError, match="unknown norm 'l3'"):
-        attacks.distance(images, images, "l3")
+@pytest.mark.parametrize(("call", "sentence"), REFUSED)
+def test_what_is_no_image_and_no_setting_is_refused(images, call, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        call(images)
