@@ -136,7 +136,19 @@ def test_numbers_of_the_text_are_shown(leads):
     starts = leads.query("experiment == 'cifar10_start' and variant == 'local start'")["value"]
     words = "From a local start no lead is seen: {:.2f} [{:.2f}, {:.2f}]"
     text.says(words, *interval(starts.to_numpy()))
-    ends, _ = ends_of_control("fashion_mnist", 20)  # finding 2 has the links, and the interval
-    ahead = ends["dense_working"] - ends["rigl"][: len(ends["dense_working"])]
-    text.says("working widths ends {:.2f} points ahead of RigL", ahead.mean())
+    for dataset, words in (
+        ("fashion_mnist", "ends {:.2f} points ahead of RigL on Fashion-MNIST"),
+        ("mnist", "and {:.2f} on MNIST. After 60 epochs no difference"),
+    ):
+        ends, _ = ends_of_control(dataset, 20)  # finding 2 has the intervals
+        text.says(words, (ends["dense_working"] - ends["rigl"]).mean())
+    for epochs, dataset in (
+        (20, "fashion_mnist"),
+        (60, "fashion_mnist"),
+        (20, "mnist"),
+        (60, "mnist"),
+    ):
+        ends, links = ends_of_control(dataset, epochs)
+        assert 8.5 < links["dense_working"] / links["rigl"] < 10.5
+        assert (ends["dense_small"] - ends["rigl"]).mean() < 0
     assert not text.uncovered()
