@@ -32,8 +32,8 @@ figures: .venv/.stamp  ## every figure and table, from stored records (PROFILE=q
 # Two processes more than cores: a test that waits for a process of its own leaves its core to others.
 WORKERS = $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 6 ? cores + 2 : 8)))
 
-test: .venv/.stamp  ## the tests of seconds, and the stored outputs of all notebooks
-	@test -n "$(findstring -m,$(ARGS))" || echo "make test leaves out notebooks in the profile smoke, numbers of texts, site and wheel (.ci/run), and minutes of faults (make test-all)"
+test: .venv/.stamp  ## the tests of seconds, and the stored outputs of the notebooks that train nothing
+	@test -n "$(findstring -m,$(ARGS))" || echo "make test leaves out notebooks that train or in the profile smoke, numbers of texts, site and wheel (.ci/run), and minutes of faults (make test-all)"
 	@$(BIN) -m tests.compile_loops
 	@$(BIN) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
