@@ -375,9 +375,9 @@ def chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
 class PreparedChain:
     """A :func:`chain` for predictions of batches of one size: checked and laid out once.
 
-    It reads the memory that the layers have now, and holds it. Whoever calls it makes sure that the
-    layers still have this memory, that kernels on the input run compiled, and that no gradient is
-    wanted.
+    It holds the memory that contiguous layers have now, and reads it at each call; of others it
+    holds copies. Whoever calls it makes sure that the layers still have this memory, that kernels
+    on the input run compiled, and that no gradient is wanted.
 
     Args: as of :func:`chain`, which takes them too.
     """

@@ -10,6 +10,7 @@ same weights.
 import contextlib
 import itertools
 import math
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -46,12 +47,14 @@ class MLP(nn.Sequential):
         x = self._flattened(x)
         joined: list[kernels.Layer] = []
         joins = not launch.is_observed()  # who counts operations wants them by module
-        predicts = not torch.is_grad_enabled() and not kernels.is_recorded()
-        ready = self._ready if predicts else None
+        ready, predicts = None, False
+        if not kernels.is_recorded():
+            ready, predicts = self._ready, not torch.is_grad_enabled()
         first = 0  # of the modules in `joined`
         for i, module in enumerate(self):
-            if ready is not None and ready.first == i and ready.fits(self, x):
-                return ready.chain(x)
+            if predicts and ready is not None and ready.first == i and not joined:
+                if ready.fits(self, x):
+                    return ready.chain(x)
             if joins and x.ndim == 2 and _joined_(joined, module):
                 continue
             if joined:
@@ -59,6 +62,8 @@ class MLP(nn.Sequential):
                 joined = []
             x = module(x)
             first = i + 1
+        if ready is not None:
+            self._ready = None  # it holds memory that may be the network's no more
         if not joined:
             return x
         y = kernels.chain(x, joined)
@@ -82,8 +87,9 @@ class MLP(nn.Sequential):
 
 
 class _Ready:
-    """The pass by which an MLP predicted last: it predicts by it again as long as the batch has the
-    same size and the modules are as they were, and so saves most of the time of a single example.
+    """The pass by which an MLP predicted last, for batches of one size. The network takes it again
+    where its modules, their modes and hooks, and the memory of links and parameters are the same:
+    that saves most of the time of a single example.
 
     Args:
         net: the network.
@@ -97,30 +103,40 @@ class _Ready:
     def __init__(self, net: MLP, first: int, chain: list[kernels.Layer], x: Tensor) -> None:
         self.first = first
         self.chain = kernels.PreparedChain(chain, x)
-        self.state = self._state_of(net)
+        self.supports, self.state = self._state_of(net)
 
     @classmethod
     def can_be(cls, modules: Sequence[nn.Module], x: Tensor) -> bool:
-        """True if the state of the modules is all that their outputs depend on."""
+        """True if what :meth:`fits` compares is all that the output of the modules depends on."""
         if not all(type(module) in cls.KINDS and not module.training for module in modules):
             return False
+        parameters = [tensor for module in modules for tensor in module.parameters()]
+        if not all(tensor.is_contiguous() and not tensor.is_neg() for tensor in parameters):
+            return False  # a pass would hold copies of these
         return len(x) > 0 and launch.runs_compiled(x) and x.dtype == modules[0].values.dtype
 
     def fits(self, net: MLP, x: Tensor) -> bool:
         """True if this is the pass of the network for such a batch."""
-        return self.chain.fits(x) and self._state_of(net) == self.state
+        if not self.chain.fits(x):
+            return False
+        supports, state = self._state_of(net)
+        return state == self.state and all(map(operator.is_, supports, self.supports))
 
-    def _state_of(self, net: MLP) -> list:
-        """What the output depends on besides the input and the numbers in the memory."""
-        state = []
+    def _state_of(self, net: MLP) -> tuple[list, list]:
+        """What the output depends on besides the input and the numbers in the memory: the links of
+        each layer, and all else.
+        """
+        supports, state = [], []
         for module in itertools.islice(net._modules.values(), self.first, None):
             state += type(module), module.training, has_hooks(module)
             if type(module) is layers.SparseLinear:
-                state += module.support.place, module.watched_as
+                supports.append(module.support)
+                state += supports[-1].place, module.watched_as
             for tensor in module._parameters.values():
                 if tensor is not None:
-                    state += tensor.data_ptr(), tensor.shape, tensor.is_contiguous()
-        return state
+                    state += tensor.data_ptr(), tensor.shape
+                    state += tensor.is_contiguous(), tensor.is_neg()
+        return supports, state
 
 
 def _joined_(chain: list[kernels.Layer], module: nn.Module) -> bool:

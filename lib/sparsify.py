@@ -145,6 +145,8 @@ def sparsify_(
         filter = _both(filter, lambda name, module: by_name.get(name, 1) < 1)
     elif density is not None:
         check_number("density", density, "(0, 1]")
+    if isinstance(kinds, str) or not kinds:
+        raise ValueError(f"kinds = {kinds!r}: give a tuple, as ('linear', 'conv')")
     for kind in kinds:
         check_known("kinds", kind, KINDS)
     if isinstance(model, DENSE):

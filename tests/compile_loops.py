@@ -106,9 +106,14 @@ def binary_units(dtype: torch.dtype) -> None:
             sampling.descend_(one, down_bias, examples, order, 10, laws, optimiser, **given)
 
 
-PARTS = [  # beside each other such as share no loop
-    *((steps, "float32"), (passes, "float64"), (passes, "float32"), (binary_units, "float64")),
-    *((input_gradients, "float32"), (binary_units, "float32"), (normalised_steps, "float32")),
+PARTS = [  # two that run at a time compile no loop of each other
+    (steps, "float32"),
+    (passes, "float64"),
+    (passes, "float32"),
+    (binary_units, "float64"),
+    (input_gradients, "float32"),
+    (binary_units, "float32"),
+    (normalised_steps, "float32"),
     (convolutions, "float32"),
 ]
 

@@ -18,7 +18,7 @@ from lib.growth import Site, ch3_l3
 from lib.layers import SparseLinear
 from lib.support import make_support, random_support, support_from_keys
 from lib.train import Settings, fit
-from tests.oracles import is_largest, is_valid, seeded
+from tests.oracles import is_largest, is_valid, seeded, uniformity
 
 OPTIMISERS = {
     "SGD": lambda parameters: torch.optim.SGD(parameters, lr=0.0, momentum=0.9),
@@ -81,7 +81,7 @@ def n_dropped(drop, values, fraction):
 # the update
 
 
-@of_hypothesis(max_examples=150)
+@of_hypothesis(max_examples=300)
 @given(drop=drops, grow=grows, optimiser_name=optimisers, layer=layers(), fraction=fractions)
 def test_evolve_keeps_number_of_links_and_survivors(drop, grow, optimiser_name, layer, fraction):
     optimiser, nnz = mark(layer, optimiser_name), layer.nnz
@@ -94,7 +94,7 @@ def test_evolve_keeps_number_of_links_and_survivors(drop, grow, optimiser_name, 
     assert all(torch.equal(a, b * survived) for a, b in zip(after, before, strict=True))
 
 
-@of_hypothesis(max_examples=100)
+@of_hypothesis(max_examples=200)
 @given(drop=drops, optimiser_name=optimisers, layer=layers(), fraction=fractions)
 def test_remove_drops_links_and_keeps_survivors(drop, optimiser_name, layer, fraction):
     optimiser, nnz = mark(layer, optimiser_name), layer.nnz
@@ -125,7 +125,7 @@ def test_new_links_start_with_the_sum_that_adagrad_starts_with(reset_state, gene
     assert optimiser.state[layer.values]["sum"].sort().values.tolist() == desired
 
 
-@of_hypothesis(max_examples=150)
+@of_hypothesis(max_examples=300)
 @given(drop=drops, grow=grows, layer=layers(), fraction=fractions)
 def test_dropped_links_do_not_come_back_at_once(drop, grow, layer, fraction):
     positions = layer.support.n_in * layer.support.n_out
@@ -735,3 +735,11 @@ def test_what_cannot_be_is_refused(call, sentence):
 
 def test_a_schedule_of_one_epoch_may_update_after_it():
     assert Settings(1, evolution=replace(SHRINKING, last_epoch="evolve")).epochs == 1
+
+
+def test_random_drop_takes_every_link_equally_often():
+    values, n_draws = torch.tensor(WEIGHTS), 4000
+    generator = seeded(0)
+    draws = [evolution.drop_random(values, 0.3, generator=generator) for _ in range(n_draws)]
+    assert {int(dropped.sum()) for dropped in draws} == {3}
+    assert uniformity(torch.stack(draws).sum(0), n_draws, 3) > 0.001

@@ -185,7 +185,7 @@ def test_growth_by_ch3_l3_takes_the_largest_of_the_full_score(block, n, monkeypa
     ],
 )
 def test_growth_is_uniform_where_too_few_positions_score(grow, links, scored, generator):
-    site, n_draws = Site(10, 10, torch.tensor(links, dtype=torch.int64)), 500
+    site, n_draws = Site(10, 10, torch.tensor(links, dtype=torch.int64)), 1000
     draws = [grow(site, 5, generator=generator) for _ in range(n_draws)]
     counts = torch.bincount(torch.cat(draws), minlength=100)
     rest = torch.ones(100, dtype=torch.bool)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.func import functional_call
 from torch.nn import functional as F
 from torch.nn.utils import prune
 
@@ -466,6 +467,23 @@ def exchanged_(net):
     net.activation1 = nn.ReLU()
 
 
+def strided_(net):
+    net.linear1.values.data = torch.ones(2 * net.linear1.nnz)[::2]
+
+
+def predicted_otherwise_(net):
+    """A hook that is there for one prediction."""
+    handle = net.linear1.register_forward_hook(lambda module, inputs, output: output + 1)
+    net(torch.zeros(1, net.linear1.in_features))
+    handle.remove()
+
+
+def predicted_by_another_unit_(net):
+    unit, net.activation2 = net.activation2, nn.GELU()
+    net(torch.zeros(1, net.linear1.in_features))
+    net.activation2 = unit
+
+
 CHANGES = {
     "in place": lambda net: net.linear1.values.data.mul_(2),
     "other memory": halved_,
@@ -477,22 +495,49 @@ CHANGES = {
     "shorter": lambda net: net.__delitem__(slice(-3, -1)),
     "float32": lambda net: net.float(),
     "shared memory": lambda net: net.share_memory(),
+    "strided": strided_,
+    "hook and back": predicted_otherwise_,
+    "other unit and back": predicted_by_another_unit_,
 }
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-@pytest.mark.parametrize("standardisation", [None, (torch.tensor(0.5), torch.tensor(2.0))])
-def test_network_that_was_changed_predicts_anew(change, standardisation, generator):
+@pytest.mark.parametrize("widths", [WIDTHS, (9, 9, 8, 3)])
+def test_network_that_was_changed_predicts_anew(change, widths, generator):
     """A network that has predicted goes the same way again, until something of it is another."""
-    net = mlp(WIDTHS, density=0.5, standardisation=standardisation).eval()
-    x = torch.randn(1, 6, generator=generator)
+    standardisation = (torch.tensor(0.5), torch.tensor(2.0)) if widths == WIDTHS else None
+    net = mlp(widths, density=0.5, standardisation=standardisation).eval()
+    x = torch.randn(1, widths[0], generator=generator)
     before = net(x)
     assert torch.equal(net(x), before)
     change(net)
     x = x.to(next(net.parameters()).dtype)
-    by_modules = nn.Sequential(*copy.deepcopy(net))
-    torch.testing.assert_close(net(x), by_modules(x))
+    for _ in range(2):
+        by_modules = nn.Sequential(*copy.deepcopy(net))
+        torch.testing.assert_close(net(x), by_modules(x))
+        next(net.parameters()).add_(1)
+
+
+@torch.no_grad()
+def test_links_given_for_one_call_are_those_of_the_call(generator):
+    net = mlp((200, 200, 4), density=0.5).eval()
+    x = torch.randn(1, 200, generator=generator)
+    for seed in range(5):
+        other = mlp((200, 200, 4), density=0.5, seed=seed)
+        links = {f"linear1.{name}": getattr(other.linear1, name) for name in ("crow", "col")}
+        desired = copy.deepcopy(net)
+        desired.linear1.support = other.linear1.support
+        torch.testing.assert_close(functional_call(net, links, (x,)), desired(x))
+
+
+@torch.no_grad()
+def test_memory_of_a_prediction_is_let_go(generator):
+    net = mlp(WIDTHS, density=0.5).eval()
+    net(torch.randn(1, 6, generator=generator))
+    assert net._ready is not None
+    net.half()(torch.randn(1, 6, generator=generator).half())
+    assert net._ready is None
 
 
 @torch.no_grad()

@@ -277,3 +277,21 @@ def test_source_distribution_and_wheel_have_one_version_also_without_git(built, 
     shutil.copytree(place, bare, ignore=shutil.ignore_patterns("PKG-INFO"))
     fallback = PYPROJECT["tool"]["hatch"]["version"]["fallback-version"]
     assert run(sys.executable, *words, folder=bare).strip() == fallback
+
+
+def test_container_is_small_where_it_can_be_and_not_run_by_root():
+    system = of("RUN")[0]
+    assert "--no-install-recommends" in system and "rm -rf /var/lib/apt/lists/*" in system
+    assert {"git", "make", "libgomp1"} <= set(system.split())
+    (user,) = of("USER")
+    assert f" {user} " in system and user != "root"
+    owners = {flag for copied in of("COPY") for flag in copied.split() if flag.startswith("--")}
+    assert owners == {f"--chown={user}"}
+
+
+def test_container_runs_a_command_of_ours():
+    (command,) = of("CMD")
+    assert json.loads(command) == ["python", "-m", "lib", "list"]
+    (place,) = of("WORKDIR")
+    (path,) = of("ENV")
+    assert path == f'PATH="{place}/.venv/bin:$PATH"'

@@ -1131,3 +1131,12 @@ def test_a_density_of_a_layer_that_stays_dense_is_refused():
         sparsify_(Mixed(), density={"conv": 0.5, "head": 0.1}, start="new", kinds=("linear",))
     sparsify_(model := Mixed(), density={"*": 0.5}, start="new", kinds=("linear",))
     assert isinstance(model.conv, nn.Conv2d)  # a pattern may fit layers of other kinds
+
+
+def test_a_step_of_rate_zero_counts():
+    net, optimiser, evolver = made()
+    optimiser.param_groups[0]["lr"] = 0.0
+    net(data()[0]).sum().backward()
+    optimiser.step()
+    evolver.step()
+    assert evolver.steps_taken == 1

@@ -238,7 +238,7 @@ def test_near_pairs_are_as_many_as_the_closed_form_says(n, reach, generator):
 
 
 def test_local_links_are_drawn_uniformly_among_near_pairs(generator):
-    grid, n_draws = (2, 4, 3), 2000
+    grid, n_draws = (2, 4, 3), 4000
     pairs = torch.arange(24 * 24)
     apart = (places(grid)[:, None] - places(grid)).abs().amax(dim=2)
     is_near = (apart <= 1).flatten()

@@ -1391,3 +1391,10 @@ REFUSED = [
 def test_what_cannot_be_is_refused(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call()
+
+
+def test_weights_that_two_modules_share_decay_once():
+    first, second = nn.Linear(3, 3), nn.Linear(3, 3)
+    second.weight = first.weight
+    groups = train.make_optimiser(nn.Sequential(first, second), settings()).param_groups
+    assert [len(group["params"]) for group in groups] == [1, 2]

@@ -366,3 +366,15 @@ def test_our_dropout_and_dense_layer_run_beside_those_of_torch():
         layers.Linear(N_IN, 9), nn.Tanh(), layers.Dropout(0.0), SparseLinear(9, N_OUT, density=0.5)
     )
     assert_same_gradients(model, *examples(20))
+
+
+def test_a_schedule_of_torch_sets_the_rate():
+    model = chain(lambda n: nn.ReLU())
+    twin = copy.deepcopy(model)
+    optimiser, desired = (OPTIMISERS["Adam"](each.parameters()) for each in (model, twin))
+    schedules = [torch.optim.lr_scheduler.ExponentialLR(each, 0.5) for each in (optimiser, desired)]
+    step, (x, y) = compiled_step(model, optimiser), examples(20)
+    for _ in range(6):
+        assert step(x, y) == pytest.approx(descend_by_autograd(twin, desired, x, y), rel=1e-4)
+        for schedule in schedules:
+            schedule.step()

@@ -138,10 +138,12 @@ def largest_error(actual, desired):
     ("unit", "n", "links", "is_plain"),
     [  # every unit with one example, some tiles, and few links or many
         *[("relu", 1, 1.0, False), ("relu", 130, 0.1, False), ("relu", 16, "none", True)],
-        *[("leaky_relu", 17, 0.1, False), ("leaky_relu", 600, 0.01, True)],
+        *[("leaky_relu", 1, 1.0, False), ("leaky_relu", 17, 0.1, False)],
+        ("leaky_relu", 600, 0.01, True),
         *[("all_relu", 1, 0.1, True), ("all_relu", 65, 1.0, False)],
         *[("srelu", 1, 1.0, True), ("srelu", 64, "one", False), ("srelu", 600, 0.1, False)],
         *[("splash", 16, "none", False), ("splash", 65, 1.0, True), ("splash", 130, 0.1, True)],
+        ("splash", 1, 0.1, False),
     ],
 )
 def test_gradients_are_those_of_dense_float64(unit, n, links, is_plain):
@@ -758,6 +760,7 @@ BATCHES = [
     ({"y": torch.ones(32).long()[::2]}, "y is torch.int64 on cpu: give contiguous"),
     ({"y": torch.ones(16, 1).long()}, r"y has shape \(16, 1\): give \(16,\)"),
     ({"y": torch.arange(16)}, "y holds class 5: the model has 5"),
+    ({"y": -torch.arange(16)}, "y holds class -1: the model has 5"),
     ({"y": torch.arange(16), "index": torch.tensor([0, 9])}, "y holds class 9: the model has 5"),
     ({"index": torch.tensor([3, 16])}, "index holds 16: there are 16 examples"),
     ({"index": torch.tensor([3, -1])}, "index holds -1: there are 16 examples"),

@@ -11,6 +11,7 @@ import nbformat
 import pandas as pd
 import papermill
 import pytest
+from nbclient import NotebookClient
 
 import papers
 from lib import _boundary
@@ -300,3 +301,28 @@ def test_forked_kernels_give_what_started_ones_give(tmp_path, monkeypatch):
         cells = [nbformat.read(path, 4).cells for path in sorted((tmp_path / how).rglob("*.ipynb"))]
         shown.append([[cell.get("outputs") for cell in cells_of] for cells_of in cells])
     assert shown[0] == shown[1] and len(shown[0]) == 2
+
+
+def test_kernels_are_forked_from_one_thread_alone(monkeypatch):
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert not forked.is_possible()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert forked.is_possible()
+
+
+def test_kernels_are_ended_without_waiting_for_them(monkeypatch, tmp_path):
+    given = {}
+
+    def execute(path, output, **options):
+        given.update(options)
+        output.touch()
+        return nbformat.v4.new_notebook()
+
+    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(papermill, "execute_notebook", execute)
+    write_notebook(tmp_path / "99_fine.ipynb")
+    assert notebooks.execute(tmp_path / "99_fine.ipynb", "smoke").is_file()
+    traits = NotebookClient.class_traits()
+    assert given["shutdown_kernel"] in traits["shutdown_kernel"].values
+    assert given["shutdown_kernel"] != NotebookClient.shutdown_kernel.default_value

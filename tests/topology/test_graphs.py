@@ -104,7 +104,7 @@ OF_MATRICES = {
     "link_degree": topology.link_degree,
     "link_betweenness": topology.link_betweenness,
     "joined": lambda matrices: structure.joined(matrices).toarray(),
-    "measures": structure.measures,
+    "measures": lambda matrices: structure.measures(matrices, seed=0),
 }
 
 

@@ -12,11 +12,10 @@ from numpy.testing import assert_allclose, assert_array_equal, assert_equal
 from scipy import sparse
 
 from lib import topology
-from lib.support import make_support
+from lib.support import make_support, random_support
 from lib.topology import structure
-from tests.oracles import seeded
-from tests.topology.conftest import WIDTHS, layered
 
+WIDTHS = [(6, 8), (8, 7), (7, 4)]
 GRAPH_MEASURES = [
     "four_cycles",
     "four_cycle_clustering",
@@ -29,6 +28,16 @@ GRAPH_MEASURES = [
 # the first leaves neurons without links and several components
 each_density = pytest.mark.parametrize("density", [0.1, 0.6])
 each_measure = pytest.mark.parametrize("name", [*GRAPH_MEASURES, "modularity"])
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def layered(density, widths=WIDTHS, seed=0):
+    """Supports of a random network."""
+    generator = seeded(seed)
+    return [random_support(*w, density, generator=generator) for w in widths]
 
 
 def both(density):
@@ -152,15 +161,15 @@ def test_core_numbers_are_those_of_networkx(density):
     assert_array_equal(structure.core_numbers(graph), desired)
 
 
-@pytest.mark.parametrize("density", [0.1, 0.3, 0.6, 1.0])
-def test_rich_club_is_that_of_networkx_at_the_quantile(density):
+@pytest.mark.parametrize(("density", "share"), [(0.1, 0.9), (0.3, 0.5), (0.6, 0.1), (1.0, 0.2)])
+def test_rich_club_is_that_of_networkx_at_the_quantile(density, share):
     graph, oracle = both(density)
     degrees = np.array([degree for _, degree in oracle.degree])
     exceeding = (degrees > degrees[:, None]).mean(axis=1)  # share of neurons above each
-    k = degrees[exceeding <= structure.RICH].min()
+    k = degrees[exceeding <= share].min()
     coefficients = nx.rich_club_coefficient(oracle, normalized=False)
     desired = coefficients.get(k, np.nan)
-    assert_equal(structure.rich_club(graph), desired)
+    assert_equal(structure.rich_club(graph, share), desired)
 
 
 @pytest.mark.parametrize("n_blocks", [2, 4, 5])
@@ -180,12 +189,14 @@ def test_modularity_is_that_of_the_partition_of_networkx(density):
     assert actual == pytest.approx(desired, rel=1e-12)
 
 
+@pytest.mark.parametrize("name", ["four_cycle_clustering", "mean_path_length", "assortativity"])
+def test_measure_without_links_is_nan(name):
+    assert np.isnan(measure(name, sparse.csr_array((5, 5))))
+
+
 @pytest.mark.parametrize(
     ("name", "matrix"),
     [
-        ("four_cycle_clustering", np.zeros((2, 3))),
-        ("mean_path_length", np.zeros((2, 3))),
-        ("assortativity", np.zeros((2, 3))),
         ("four_cycle_clustering", np.ones((1, 4))),  # a star has no path of three links
         ("assortativity", np.eye(4)),
         ("rich_club", np.ones((4, 4))),  # no neuron has more links than the others
@@ -212,6 +223,12 @@ def test_what_is_no_graph_is_refused(name, matrix):
         measure(name, bad[matrix].tocsr())
 
 
+@pytest.mark.parametrize("share", [0, 1])
+def test_share_out_of_range_is_refused(share):
+    with pytest.raises(ValueError, match=f"share = {share} is out of range"):
+        structure.rich_club(complete(3, 3), share)
+
+
 # one network
 
 
@@ -219,7 +236,7 @@ def test_what_is_no_graph_is_refused(name, matrix):
 def test_measures_are_those_of_networkx(density):
     matrices = topology.to_matrices(layered(density))
     oracle = topology.to_networkx(matrices).to_undirected()
-    actual = structure.measures(matrices)
+    actual = structure.measures(matrices, seed=0)
     cores = list(nx.core_number(oracle).values())
     component = max(nx.connected_components(oracle), key=len)
     clustering = nx.bipartite.robins_alexander_clustering(oracle)
@@ -230,18 +247,23 @@ def test_measures_are_those_of_networkx(density):
     assert set(map(type, actual.values())) == {float}
 
 
+def test_complete_network_has_all_its_paths():
+    matrices = topology.to_matrices(layered(1.0))
+    assert structure.measures(matrices, seed=0)["n_paths"] == 6 * 8 * 7 * 4
+
+
 @pytest.mark.parametrize("dtype", [bool, np.int8])
 def test_dtype_of_the_matrices_does_not_matter(dtype):
-    supports = layered(0.8, [(200, 9), (9, 4)])  # more than int8 counts
+    supports = layered(0.8, [(300, 20), (20, 9)])  # more than int8 counts
     matrices = topology.to_matrices(supports)
     others = [matrix.astype(dtype) for matrix in matrices]
-    desired = structure.measures(matrices)
-    assert structure.measures(others) == desired
+    desired = structure.measures(matrices, seed=0)
+    assert structure.measures(others, seed=0) == desired
 
 
 def test_network_without_links_has_measures():
     empty = [sparse.csr_array((m, n)) for n, m in WIDTHS]
-    actual = structure.measures(empty)
+    actual = structure.measures(empty, seed=0)
     known = {name: value for name, value in actual.items() if not np.isnan(value)}
     assert known == {
         "largest_core_number": 0,
@@ -251,12 +273,25 @@ def test_network_without_links_has_measures():
     }
 
 
+@pytest.mark.parametrize(
+    ("matrices", "message"),
+    [
+        ([], "no matrices: give one for each layer"),
+        ([np.ones((3, 2)), np.ones((3, 2))], "layer 1 takes 2 inputs but layer 0 has 3 outputs"),
+        ([np.full((3, 2), 0.5)], "has other weights than 1"),
+    ],
+)
+def test_what_are_no_layers_is_refused(matrices, message):
+    with pytest.raises(ValueError, match=message):
+        structure.joined(list(map(sparse.csr_array, matrices)))
+
+
 # beside nulls
 
 
-def table_of(supports, n_nulls):
+def table_of(supports, n_nulls, **settings):
     """The measures of a network beside its nulls, a row by name."""
-    table = structure.beside_nulls(supports, n_nulls, generator=seeded(1))
+    table = structure.beside_nulls(supports, n_nulls, generator=seeded(1), **settings)
     return table.set_index("measure")
 
 
@@ -269,13 +304,13 @@ def test_nulls_keep_the_links_of_every_neuron_in_every_layer(monkeypatch):
     measures = structure.measures
     degrees, first_layers = [], set()
 
-    def watched(matrices):
+    def watched(matrices, seed):
         sums = []
         for matrix in matrices:
             sums += [matrix.sum(axis=0).tolist(), matrix.sum(axis=1).tolist()]
         degrees.append(sums)
         first_layers.add(tuple(matrices[0].toarray().ravel()))
-        return measures(matrices)
+        return measures(matrices, seed=seed)
 
     monkeypatch.setattr(structure, "measures", watched)
     structure.beside_nulls(layered(0.3), 4, generator=seeded(1))
@@ -286,8 +321,10 @@ def test_nulls_keep_the_links_of_every_neuron_in_every_layer(monkeypatch):
 @pytest.mark.parametrize(("step", "spread"), [(1e-13, 0.0), (1e-11, 1e-11)])
 def test_a_spread_of_rounding_is_none(step, spread, monkeypatch):
     values = iter([1.0, 1.0, 1 + step, 1 + 2 * step])
-    names = structure.measures(topology.to_matrices(layered(0.3)))
-    monkeypatch.setattr(structure, "measures", lambda matrices: dict.fromkeys(names, next(values)))
+    names = structure.measures(topology.to_matrices(layered(0.3)), seed=None)
+    monkeypatch.setattr(
+        structure, "measures", lambda matrices, seed: dict.fromkeys(names, next(values))
+    )
     null_sd = table_of(layered(0.3), 3)["null_sd"].drop("small_world_sigma")
     assert_allclose(null_sd, spread, rtol=1e-3, atol=0)
 
@@ -295,7 +332,7 @@ def test_a_spread_of_rounding_is_none(step, spread, monkeypatch):
 def test_value_is_the_measure_of_the_network():
     supports = layered(0.3)
     table = table_of(supports, 2)
-    desired = structure.measures(topology.to_matrices(supports))
+    desired = structure.measures(topology.to_matrices(supports), seed=0)
     assert dict(table["value"].drop("small_world_sigma")) == desired
 
 
@@ -336,6 +373,12 @@ def test_network_that_cannot_change_has_no_z():
     assert (table["null_sd"].fillna(0) == 0).all()
     assert table["z"].isna().all()
     assert table.loc["small_world_sigma", "value"] == pytest.approx(1)
+
+
+def test_same_generator_gives_the_same_table():
+    first = structure.beside_nulls(layered(0.3), 3, generator=seeded(5))
+    second = structure.beside_nulls(layered(0.3), 3, generator=seeded(5))
+    assert first.equals(second)
 
 
 # two networks

@@ -85,3 +85,9 @@ def test_head_of_a_network_answers_as_the_network(known):
     head = baselines._as_head(model, N_FEATURES, SETTINGS.n_hidden)
     x = known.x["test"]
     torch.testing.assert_close(head.logits(x), model(x).detach(), rtol=1e-4, atol=1e-4)
+
+
+def test_shrunk_rows_are_shorter_by_the_threshold_or_gone():
+    weight = torch.tensor([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])
+    actual = baselines._shrunk(weight, 1.0)
+    torch.testing.assert_close(actual, torch.tensor([[2.4, 3.2], [0.0, 0.0], [0.0, 0.0]]))

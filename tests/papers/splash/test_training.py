@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib import train
+from lib import data, train
 from lib.robustness.defences import Adversarial
 from lib.runs import replay
 from papers.shared import trained
@@ -124,3 +124,11 @@ def test_record_of_learned_units_is_replayed_epoch_by_epoch(store):
     altered = dataclasses.replace(record, arrays=changed)
     (row,) = replay.replay(store, [altered], 2, progress=False)
     assert (row["outcome"], row["note"]) == ("differs", "units.activation1 is another array")
+
+
+def test_test_images_are_a_stratified_part():
+    split = dataclasses.replace(SMALL, test_images=100).split()
+    whole = data.load("digits")
+    counts = split.y_test.bincount()
+    desired = whole.y_test.bincount() * 100 / len(whole.y_test)
+    assert len(split.x_test) == 100 and (counts - desired).abs().max() <= 1
