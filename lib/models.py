@@ -164,8 +164,8 @@ def _joined_(chain: list[kernels.Layer], module: nn.Module) -> bool:
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """True if the module has hooks of its own."""
-    return any(hooks_of(module))
+    """True if the module has hooks of its own, or a ``forward`` that was put on it."""
+    return any(hooks_of(module)) or "forward" in module.__dict__
 
 
 def hooks_of(module: nn.Module) -> tuple[dict, ...]:

@@ -216,7 +216,7 @@ def test_finding_2():
 def beside_dense_of_working_widths(text):
     """Whether RigL is a small dense network in disguise."""
     widths = experiments_of_networks.WORKING[FM]["hidden"]  # test_experiments counts them
-    text.says("it leaves {}, {} and {} of the 1,000 neurons of its hidden layers", *widths)
+    text.says("RigL leaves {}, {} and {} of the 1,000 neurons of its hidden layers", *widths)
     text.says("at work after 150 epochs")
     _, links = moving.ends_of_control(FM, 20)
     text.says("It has {:,.0f} links, nine times", links["dense_working"])
@@ -231,9 +231,11 @@ def beside_dense_of_working_widths(text):
             says_difference(text, f"{words} − RigL, {epochs} epochs", dataset, gap)
             assert differs(gap) == (method == "dense_small" or epochs == 20)
     leads = [gaps["dense_working", dataset, 20].mean() for dataset in (FM, MN)]
+    text.says("and train for {} epochs at most", 60)
     words = "After 20 epochs it ends {:.2f} points ahead of RigL, and after 60 epochs no difference"
     text.says(words, leads[0])
-    text.says("with the same answer and a lead of {:.2f}", leads[1])
+    words = "On MNIST its lead after 20 epochs is {:.2f}, and after 60 epochs no difference"
+    text.says(words, leads[1])
 
 
 def recipes_of_wider_layers(text):

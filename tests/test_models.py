@@ -490,6 +490,8 @@ CHANGES = {
     "evolved": moved_,
     "pruned": pruned_,
     "hook": changed_by_hook_,
+    "forward": lambda net: setattr(net.linear2, "forward", lambda x: x[:, :8] * 2),
+    "forward of a unit": lambda net: setattr(net.activation1, "forward", lambda x: x * 0),
     "dropout": lambda net: net.dropout1.train(),
     "other unit": exchanged_,
     "shorter": lambda net: net.__delitem__(slice(-3, -1)),

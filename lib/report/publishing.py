@@ -118,9 +118,9 @@ def publish_table(data: pd.DataFrame, name: str) -> None:
 
 
 def _answered(fig: Figure, name: str) -> Figure:
-    """The figure, titled with its takeaway if that has no number."""
+    """The figure, titled with its takeaway if that has no number but in the name of a data set."""
     sentence = takeaways.read(_current["profile"]).get(f"{_current['notebook']}/{name}", "")
-    if sentence and not re.search(r"\d", sentence):
+    if sentence and not re.search(r"\d", sentence.replace("CIFAR-10", "")):
         retitle(fig, sentence.removesuffix("."))
     return fig
 
