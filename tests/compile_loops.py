@@ -109,12 +109,12 @@ def binary_units(dtype: torch.dtype) -> None:
 PARTS = [  # two that run at a time compile no loop of each other
     (steps, "float32"),
     (passes, "float64"),
+    (convolutions, "float32"),
     (passes, "float32"),
     (binary_units, "float64"),
     (input_gradients, "float32"),
     (binary_units, "float32"),
     (normalised_steps, "float32"),
-    (convolutions, "float32"),
 ]
 
 
