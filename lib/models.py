@@ -128,7 +128,7 @@ class _Ready:
         """
         supports, state = [], []
         for module in itertools.islice(net._modules.values(), self.first, None):
-            state += type(module), module.training, has_hooks(module)
+            state += type(module), module.training, is_plain(module)
             if type(module) is layers.SparseLinear:
                 supports.append(module.support)
                 state += supports[-1].place, module.watched_as
@@ -141,7 +141,7 @@ class _Ready:
 
 def _joined_(chain: list[kernels.Layer], module: nn.Module) -> bool:
     """Put the module at the end of the chain, where it can run in one pass with it."""
-    if has_hooks(module):
+    if not is_plain(module):
         return False
     if type(module) is layers.SparseLinear and module.watched_as is None:
         chain.append(module.links())
@@ -163,9 +163,11 @@ def _joined_(chain: list[kernels.Layer], module: nn.Module) -> bool:
     return True
 
 
-def has_hooks(module: nn.Module) -> bool:
-    """True if the module has hooks of its own, or a ``forward`` that was put on it."""
-    return any(hooks_of(module)) or "forward" in module.__dict__
+def is_plain(module: nn.Module) -> bool:
+    """True if a call of the module is the ``forward`` of its class alone: it has no hooks of its
+    own, and no ``forward`` that was put on it.
+    """
+    return not any(hooks_of(module)) and "forward" not in vars(module)
 
 
 def hooks_of(module: nn.Module) -> tuple[dict, ...]:

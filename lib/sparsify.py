@@ -47,7 +47,7 @@ from .evolution import (
 )
 from .growth import Collector, Watch
 from .layers import LINKED, SparseConv2d, SparseLinear
-from .models import evaluating, has_hooks, hooks_of
+from .models import evaluating, hooks_of
 from .support import (
     Support,
     draw_free_keys,
@@ -374,9 +374,9 @@ def _check_replaceable(name: str, module: nn.Linear | nn.Conv2d) -> None:
         )
     if "weight" not in module._parameters:
         raise ValueError(f"layer {name} has no parameter weight (pruned?): make it permanent first")
-    _check_plain_forward(name, module)
-    if has_hooks(module):
+    if any(hooks_of(module)):
         raise ValueError(f"layer {name} has hooks, which would be lost: register them afterwards")
+    _check_plain_forward(name, module)
 
 
 def _check_plain_forward(name: str, module: nn.Module) -> None:

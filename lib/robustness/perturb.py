@@ -255,9 +255,11 @@ def remove_links(
     """
     model = _copied(model)
     marked = _first_links(model, fraction, order, layers, generator)
-    pool = torch.cat([removed for _, removed in marked])
-    n_left = int((~pool).sum())
-    factor = len(pool) / n_left if rescale and n_left else 1
+    factor = 1.0
+    if rescale:
+        pool = torch.cat([removed for _, removed in marked])
+        n_left = int((~pool).sum())
+        factor = len(pool) / n_left if n_left else 1.0
     for layer, removed in marked:
         values = _weights(layer)
         values *= factor
