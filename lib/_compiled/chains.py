@@ -137,10 +137,12 @@ def find_chain(model: nn.Module) -> Chain:
     if last.unit is not None or last.dropout is not None:
         raise CannotCompile("the last module is no linear layer: end with the layer of the outputs")
     _check_parameters(model, parts)
-    n = n_inputs(parts)
-    for constant in () if standardise is None else (standardise.mean, standardise.std):
-        if constant.numel() not in (1, n):
-            raise CannotCompile(f"Standardise has {constant.numel()} features, linear takes {n}")
+    if standardise is not None:
+        n = n_inputs(parts)
+        for constant in (standardise.mean, standardise.std):
+            if constant.numel() not in (1, n):
+                sizes = f"{constant.numel()} features, linear takes {n}"
+                raise CannotCompile(f"Standardise has {sizes}")
     return Chain(standardise, parts, twins)
 
 
