@@ -309,6 +309,7 @@ def run_forward(
         width,
         n_slots,
         keep,
+        passes.forward_of(tile),
         tile,
     )
     return y, kept if keep else None
@@ -473,6 +474,7 @@ def backward(
         width,
         n_slots,
         threads,
+        passes.backward_of(tile),
         tile,
     )
     found = [None]

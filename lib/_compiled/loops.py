@@ -7,6 +7,7 @@ from typing import Any
 
 import numba
 import torch
+from numba.extending import intrinsic
 
 numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]  # omp: the pool torch runs on
 _threads = torch.get_num_threads()
@@ -64,6 +65,41 @@ parallel = cached(parallel=True, error_model="numpy", nogil=True)
 FASTMATH = {"reassoc", "contract", "nsz", "arcp"}  # not nnan, ninf: a diverging run must be seen
 jit = cached(parallel=True, fastmath=FASTMATH, forceinline=True, error_model="numpy", nogil=True)
 inline = numba.njit(inline="always", fastmath=FASTMATH, error_model="numpy")
+
+
+def address_of(loop: Any, signature: Any) -> int:
+    """Address of the loop compiled for these types, or loaded; for :func:`called`."""
+    loop.compile(signature)
+    compiled = loop.overloads[signature.args]
+    return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+
+
+def called(signature_of: Callable[[Any], Any]) -> Any:
+    """A function for compiled code that calls a loop by its address, with a tuple of arguments. The
+    last one says which types the loop was compiled for.
+
+    numba optimises a loop anew in each loop that calls it by name, and in each that calls that.
+    What is called by its address is compiled once.
+    """
+
+    def call(typing, address, arguments):
+        signature = signature_of(arguments[-1])
+        kinds = signature.args
+
+        def generate(context, builder, whole, values):
+            given = [
+                context.cast(builder, builder.extract_value(values[1], i), *pair)
+                for i, pair in enumerate(zip(arguments, kinds, strict=True))
+            ]
+            convention, result = context.call_conv, signature.return_type
+            function = convention.get_function_type(result, kinds)
+            loop = builder.inttoptr(values[0], function.as_pointer())
+            convention.call_function(builder, loop, result, kinds, given)
+            return context.get_dummy_value()
+
+        return signature.return_type(numba.types.intp, arguments), generate
+
+    return intrinsic(call)
 
 
 @jit

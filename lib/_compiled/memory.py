@@ -21,6 +21,8 @@ class Place(NamedTuple):
             normalisation that of the numbers of the batch.
         hinges, n_hinges: address and number of the hinges of SPLASH on one side.
         constant: alpha of ELU, or what a normalisation adds to a variance.
+        mean, variance, share: of batch normalisation, addresses of the running numbers, 0 for none,
+            and what these take of a new batch.
         is_dropped, threshold, scale, key, flip: whether there is a dropout, and its law.
         x, z, y: rows of a tile's memory at which its input, what its activation gets and its output
             begin.
@@ -46,6 +48,9 @@ class Place(NamedTuple):
     hinges: int = 0
     n_hinges: int = 0
     constant: float = 0.0
+    mean: int = 0
+    variance: int = 0
+    share: float = 0.0
     is_dropped: int = 0
     threshold: int = 0
     scale: float = 1.0
@@ -61,7 +66,7 @@ class Place(NamedTuple):
     d_pieces: int = NONE
 
 
-FLOATS = ("constant", "scale")
+FLOATS = ("constant", "share", "scale")
 LAYER = np.dtype([(f, np.float64 if f in FLOATS else np.intp) for f in Place._fields])
 
 

@@ -8,12 +8,14 @@ results do not depend on the number of threads. Every formula stands here once, 
 (``step``) call the same ones.
 """
 
+import functools
+
 import numba
 import numpy as np
 
 from . import rows
-from .loops import formula, parallel, serial
-from .memory import INDEX, at, links_of, transposed_links_of
+from .loops import address_of, called, formula, parallel, serial
+from .memory import INDEX, LAYER, at, links_of, transposed_links_of
 
 NO_UNIT, RELU, SRELU, SPLASH = 0, 1, 2, 3  # activations of a layer
 ELU, GELU, GELU_TANH, SILU, TANH, SIGMOID = 4, 5, 6, 7, 8, 9  # smooth ones, after its links
@@ -704,20 +706,13 @@ def links_gradient(layer, memory, grads, sums, tile):
 
 
 @serial
-def backward_layers(layers, memory, grads, bits, sums, tile):
-    """The gradients of all layers from the one at the output of the last, which is in place.
+def backward_layers(layers, top, bottom, memory, grads, bits, sums, tile):
+    """The gradients of layers ``top`` to ``bottom + 1``, from the one at the output of the first,
+    which is in place, to the one at the output of layer ``bottom``.
 
     layers: with one before the first, whose output is the input, and one after the last, whose
     input is the output, neither with links; where the first layer to have a gradient has none at
     its input, the one before it has no place for it.
-    """
-    backward_between(layers, len(layers) - 1, 0, memory, grads, bits, sums, tile)
-
-
-@serial
-def backward_between(layers, top, bottom, memory, grads, bits, sums, tile):
-    """The same from the gradient at the input of layer ``top + 1`` to that at the input of layer
-    ``bottom + 1``, behind its own links or normalisation.
     """
     for i in range(top, bottom, -1):
         if layers[i - 1].g >= 0:
@@ -726,6 +721,32 @@ def backward_between(layers, top, bottom, memory, grads, bits, sums, tile):
             if layers[i].crow != 0 and layers[i].d_values >= 0:
                 links_gradient(layers[i], memory, grads, sums, tile)
             break
+
+
+def _forward_signature(tile):
+    numbers, bits = numba.types.Array(tile.dtype, 1, "C"), numba.uint8[::1]
+    return numba.void(LAYERS, numbers, bits, numba.intp, numba.intp, tile)
+
+
+def _backward_signature(tile):
+    numbers, bits = numba.types.Array(tile.dtype, 1, "C"), numba.uint8[::1]
+    return numba.void(LAYERS, numba.intp, numba.intp, numbers, numbers, bits, numbers, tile)
+
+
+LAYERS = numba.typeof(np.zeros(0, LAYER))
+run_forward, run_backward = called(_forward_signature), called(_backward_signature)
+
+
+@functools.cache
+def forward_of(tile: rows.Tile) -> int:
+    """Address of :func:`forward_layers` for such tiles."""
+    return address_of(forward_layers, _forward_signature(numba.typeof(tile)))
+
+
+@functools.cache
+def backward_of(tile: rows.Tile) -> int:
+    """Address of :func:`backward_layers` for such tiles."""
+    return address_of(backward_layers, _backward_signature(numba.typeof(tile)))
 
 
 # ------------------------------------------------------------------------- all tiles of a batch
@@ -747,7 +768,9 @@ def tiles_from(start, n_tiles, n_sums):
 
 
 @parallel
-def forward_tiles(layers, x, starts, is_rows, memory, bits, y, width, n_slots, is_kept, tile):
+def forward_tiles(
+    layers, x, starts, is_rows, memory, bits, y, width, n_slots, is_kept, forward, tile
+):
     """A batch through the layers.
 
     Args:
@@ -756,6 +779,7 @@ def forward_tiles(layers, x, starts, is_rows, memory, bits, y, width, n_slots, i
         memory, bits: of each tile if is_kept, else of each slot.
         y: (n_out, width) flat, the result.
         n_slots: how many tiles there may be at a time.
+        forward: address of the pass of a tile.
     """
     n = rows.lanes(tile)
     n_tiles = -(-width // n)
@@ -769,7 +793,7 @@ def forward_tiles(layers, x, starts, is_rows, memory, bits, y, width, n_slots, i
                 gather(memory[i], layers[0].x * n, x, starts, begin, n_valid, n_in, tile)
             else:
                 pack(memory[i], layers[0].x * n, x, n_in, width, begin, n_valid, tile)
-            forward_layers(layers, memory[i], bits[i], begin, width, tile)
+            run_forward(forward, (layers, memory[i], bits[i], begin, width, tile))
             unpack(memory[i], last * n, y, n_out, width, begin, n_valid, tile)
 
 
@@ -788,6 +812,7 @@ def backward_tiles(
     width,
     n_slots,
     n_chunks,
+    backward,
     tile,
 ):
     """The gradients of a batch: of the parameters into sums[0], and of the input. Those of weights
@@ -802,6 +827,7 @@ def backward_tiles(
         grad_x: (width, n_in) flat if x_is_rows, else (n_in, width), or empty.
         starts: numbers from 0 on, at least as many as examples and as inputs.
         n_slots, n_chunks: how many tiles run at a time, and parts of what is copied.
+        backward: address of the pass of a tile.
     """
     n = rows.lanes(tile)
     for c in numba.prange(n_chunks):
@@ -823,7 +849,8 @@ def backward_tiles(
                     gather(grads[slot], top, grad_y, starts, begin, n_valid, n_out, tile)
                 else:
                     pack(grads[slot], top, grad_y, n_out, width, begin, n_valid, tile)
-                backward_layers(layers, memory[t], grads[slot], bits[t], sums[place + i], tile)
+                given = memory[t], grads[slot], bits[t], sums[place + i]
+                run_backward(backward, (layers, len(layers) - 1, 0, *given, tile))
                 if has_grad_x and x_is_rows:
                     scatter(grads[slot], bottom, grad_x, starts, begin, n_valid, n_in, tile)
                 elif has_grad_x:

@@ -71,9 +71,6 @@ FLOATS = ("rate", "factor", "decay", "beta", "eps")
 PARAMETER_ROW = np.dtype(
     [(f, np.float64 if f in FLOATS else np.intp) for f in ParameterRow._fields]
 )
-# a batch normalisation: its place in the table, addresses of what it keeps of the batches, and the
-# share of a new one in these
-NORM = np.dtype([(f, np.intp) for f in ("layer", "mean", "variance")] + [("share", np.float64)])
 
 # -------------------------------------------------------------------------- the compiled step
 
@@ -241,14 +238,91 @@ def loss_of_tile(table, y, starts, memory, t, width, law, whole, tile):
     )
 
 
-@serial
-def run_tile(table, x, y, starts, standard, memory, masks, sums, t, width, law, whole, tile):
-    """A tile through the network and back; the sum of its losses."""
-    fill_tile(table, x, starts, standard, memory, t, width, tile)
-    passes.forward_layers(table[1:-1], memory, masks, t * rows.lanes(tile), width, tile)
-    loss = loss_of_tile(table, y, starts, memory, t, width, law, whole, tile)
-    passes.backward_layers(table, memory, memory, masks, sums, tile)
+@formula
+def visit_tile(
+    i, table, norms, x, y, starts, standard, memory, masks, sums, statistics, t, width, law, whole,
+    forward, backward, tile,
+):  # fmt: skip
+    """A tile on its way through the network and back, as far as it goes without the other tiles.
+
+    Each of n batch normalisations stops it twice: forwards for mean and deviation of its input over
+    the batch, backwards for means of gradients. So a batch takes 2 n + 1 visits, of which this is
+    number i.
+
+    Returns: the sum of the losses of the tile on the visit that comes to the end of the network,
+        else 0.
+    """
+    begin, n_norms = t * rows.lanes(tile), len(norms)
+    n_valid = min(rows.lanes(tile), width - begin)
+    loss = 0.0
+    if i == 0:
+        fill_tile(table, x, starts, standard, memory, t, width, tile)
+    if i <= n_norms:
+        first = norms[i - 1] if i > 0 else 1
+        last = norms[i] if i < n_norms else len(table) - 1
+        passes.run_forward(forward, (table[first:last], memory, masks, begin, width, tile))
+        if i < n_norms:
+            passes.add_statistics(table[last], memory, statistics[t], n_valid, tile)
+            return loss
+        loss = loss_of_tile(table, y, starts, memory, t, width, law, whole, tile)
+    below = 2 * n_norms - i  # normalisations that are still to come
+    top = norms[below] if below < n_norms else len(table) - 1
+    bottom = norms[below - 1] if below > 0 else 0
+    if below < n_norms:
+        passes.finish_batch_norm(table[top], memory, memory, n_valid, tile)
+    passes.run_backward(backward, (table, top, bottom, memory, memory, masks, sums, tile))
     return loss
+
+
+@serial
+def meet(i, table, norms, statistics, sums, width, tile):
+    """What the batch normalisation that stops all tiles after visit i takes from them."""
+    below = 2 * len(norms) - i
+    if i < len(norms):
+        take_statistics(table[norms[i]], statistics, width, tile)
+    elif below > 0:
+        take_means(table[norms[below - 1]], sums, width, tile)
+
+
+@serial
+def take_statistics(layer, statistics, width, tile):
+    """Mean and inverse deviation of each input over the batch, from those of its tiles in their
+    order; and the running ones.
+
+    Source: Chan, Golub and LeVeque for the sum of squares of two samples.
+    """
+    n, zero = rows.lanes(tile), rows.number(0, tile)
+    of_batch = at(layer.pieces, zero, (4, layer.n_out))
+    running_mean = at(layer.mean, zero, layer.n_out)
+    running_variance = at(layer.variance, zero, layer.n_out)
+    for r in range(layer.n_out):
+        mean = squares = 0.0
+        for t in range(statistics.shape[0]):
+            n_valid, before = min(n, width - t * n), t * n
+            change = statistics[t, 0, r] - mean
+            mean += change * n_valid / (before + n_valid)
+            squares += statistics[t, 1, r]
+            squares += change * change * before * n_valid / (before + n_valid)
+        of_batch[0, r] = mean
+        of_batch[1, r] = 1 / np.sqrt(squares / width + layer.constant)
+        if layer.mean != 0:
+            running_mean[r] += layer.share * (mean - running_mean[r])
+            running_variance[r] += layer.share * (squares / (width - 1) - running_variance[r])
+
+
+@serial
+def take_means(layer, sums, width, tile):
+    """Means over the batch of the gradient at what was normalised, and of its product with that."""
+    zero = rows.number(0, tile)
+    of_batch = at(layer.pieces, zero, (4, layer.n_out))
+    weight, has_weight = at(layer.values, zero, layer.n_out), layer.values != 0
+    for r in range(layer.n_out):
+        g = product = 0.0
+        for t in range(sums.shape[0]):
+            g += sums[t, layer.d_bias + r]
+            product += sums[t, layer.d_values + r]
+        w = weight[r] if has_weight else rows.number(1, tile)
+        of_batch[2, r], of_batch[3, r] = w * g / width, w * product / width
 
 
 NO_EXAMPLE, NO_CLASS = -1.0, -2.0  # in place of a loss
@@ -268,8 +342,9 @@ def refusal(starts, y, n_examples, n_classes, law):
 
 @parallel
 def input_gradient(
-    table, x, y, starts, standard, memory, masks, sums, grad_x, width, law, n_slots, tile
-):
+    table, norms, x, y, starts, standard, memory, masks, sums, statistics, grad_x, width, law,
+    n_slots, forward, backward, tile,
+):  # fmt: skip
     """The gradient at x (B, n_in), flat, of the mean loss of a batch, into grad_x; returns 0, or
     :data:`NO_CLASS`.
 
@@ -278,7 +353,8 @@ def input_gradient(
             parameters, and the weights of all layers in both orders.
         starts: numbers from 0 on, at least as many as examples and as inputs.
         width: B.
-        x, y, standard, memory, masks, sums, law, n_slots: as in :func:`train_step`.
+        norms, x, y, standard, memory, masks, sums, statistics, law, n_slots, forward, backward: as
+            in :func:`train_step`, without batch normalisations.
     """
     n, n_in = rows.lanes(tile), table[0].n_out
     n_tiles, bottom = -(-width // n), table[0].g * n
@@ -292,8 +368,9 @@ def input_gradient(
         slot = np.int64(s)
         first, last = passes.part_of(slot, n_slots, n_tiles)
         for t in range(first, last):
-            own, bits = memory[slot], masks[slot]
-            run_tile(table, x, y, starts, standard, own, bits, sums[0], t, width, law, whole, tile)
+            own = memory[slot]
+            given = table, norms, x, y, starts, standard, own, masks[slot], sums[0], statistics
+            visit_tile(0, *given, t, width, law, whole, forward, backward, tile)
             if standard.shape[0]:
                 for j in range(n_in):
                     row = rows.load(own, bottom + j * n, tile)
@@ -305,38 +382,29 @@ def input_gradient(
 
 @parallel
 def train_step(
-    table,
-    x,
-    y,
-    starts,
-    standard,
-    memory,
-    masks,
-    sums,
-    parameters,
-    averaging,
-    law,
-    most,
-    n_slots,
-    n_chunks,
-    tile,
-):
+    table, norms, x, y, starts, standard, memory, masks, sums, statistics, parameters, averaging,
+    law, most, n_slots, n_chunks, forward, backward, tile,
+):  # fmt: skip
     """Mean loss of a batch, and the descent of the parameters unless it is not finite;
     :data:`NO_EXAMPLE` or :data:`NO_CLASS` if there is none of such a number.
 
     Args:
         table: (n + 2,) of LAYER, see :func:`lib._compiled.passes.backward_layers`.
+        norms: places of the batch normalisations in the table.
         x: all examples, flat.
         y: their classes and targets, as :func:`losses.labels_of` has them.
         starts: (B,) which of them are the batch.
         standard: (2, n_in) mean and deviation of each input, or (0, 0).
-        memory, masks: of each slot; gradients take the place of the outputs.
-        sums: of each tile.
+        memory, masks: of each slot, or of each tile where there are batch normalisations; gradients
+            take the place of the outputs.
+        sums: of each tile; of fewer where there is no batch normalisation.
+        statistics: (tiles, 2, n), n at least the width of each normalisation.
         parameters: of PARAMETER_ROW.
         averaging: what the averages take of the new weights.
         law: of the loss.
         most: norm of all gradients, to which they are clipped; infinite for none.
         n_slots, n_chunks: how many tiles run at a time, and parts of what is updated.
+        forward, backward: addresses of the passes of a tile.
     """
     n, width, n_out = rows.lanes(tile), len(starts), table[-1].n_in
     n_tiles, n_sums = -(-width // n), sums.shape[0]
@@ -351,149 +419,24 @@ def train_step(
     while start < n_tiles:
         place, count = passes.tiles_from(start, n_tiles, n_sums)
         n_parts = min(n_slots, count)
-        for s in numba.prange(n_parts):
-            slot = np.int64(s)
-            first, last = passes.part_of(slot, n_parts, count)
-            for i in range(first, last):
-                t = start + i
-                tile_losses[t] = run_tile(
-                    table,
-                    x,
-                    y,
-                    starts,
-                    standard,
-                    memory[slot],
-                    masks[slot],
-                    sums[place + i],
-                    t,
-                    width,
-                    law,
-                    whole,
-                    tile,
-                )
+        for visit in range(2 * len(norms) + 1):
+            for s in numba.prange(n_parts):
+                slot = np.int64(s)
+                first, last = passes.part_of(slot, n_parts, count)
+                for i in range(first, last):
+                    t = start + i
+                    room = t if len(norms) > 0 else slot
+                    own, bits = memory[room], masks[room]
+                    given = table, norms, x, y, starts, standard, own, bits, sums[place + i]
+                    tile_losses[t] += visit_tile(
+                        visit, *given, statistics, t, width, law, whole, forward, backward, tile
+                    )
+            meet(visit, table, norms, statistics, sums, width, tile)
         passes.add_up(sums, place + count, n_chunks)
         start += count
     loss = mean_loss(tile_losses, whole)
     if not np.isfinite(loss):
         return loss
-    descend(parameters, sums[0], most, averaging, n_chunks, tile)
-    return loss
-
-
-# ------------------------------------------------------------------ with batch normalisation
-
-
-@serial
-def take_statistics(layer, norm, statistics, width, tile):
-    """Mean and inverse deviation of each input over the batch, from those of its tiles in their
-    order; and the running ones.
-
-    Source: Chan, Golub and LeVeque for the sum of squares of two samples.
-    """
-    n, zero = rows.lanes(tile), rows.number(0, tile)
-    of_batch = at(layer.pieces, zero, (4, layer.n_out))
-    running_mean = at(norm.mean, zero, layer.n_out)
-    running_variance = at(norm.variance, zero, layer.n_out)
-    for r in range(layer.n_out):
-        mean = squares = 0.0
-        for t in range(statistics.shape[0]):
-            n_valid, before = min(n, width - t * n), t * n
-            change = statistics[t, 0, r] - mean
-            mean += change * n_valid / (before + n_valid)
-            squares += statistics[t, 1, r]
-            squares += change * change * before * n_valid / (before + n_valid)
-        of_batch[0, r] = mean
-        of_batch[1, r] = 1 / np.sqrt(squares / width + layer.constant)
-        if norm.mean != 0:
-            running_mean[r] += norm.share * (mean - running_mean[r])
-            running_variance[r] += norm.share * (squares / (width - 1) - running_variance[r])
-
-
-@serial
-def take_means(layer, sums, width, tile):
-    """Means over the batch of the gradient at what was normalised, and of its product with that."""
-    zero = rows.number(0, tile)
-    of_batch = at(layer.pieces, zero, (4, layer.n_out))
-    weight, has_weight = at(layer.values, zero, layer.n_out), layer.values != 0
-    for r in range(layer.n_out):
-        g = product = 0.0
-        for t in range(sums.shape[0]):
-            g += sums[t, layer.d_bias + r]
-            product += sums[t, layer.d_values + r]
-        w = weight[r] if has_weight else rows.number(1, tile)
-        of_batch[2, r], of_batch[3, r] = w * g / width, w * product / width
-
-
-@parallel
-def normalised_step(
-    table,
-    norms,
-    x,
-    y,
-    starts,
-    standard,
-    memory,
-    masks,
-    sums,
-    statistics,
-    parameters,
-    averaging,
-    law,
-    most,
-    n_slots,
-    n_chunks,
-    tile,
-):
-    """:func:`train_step` of a network with batch normalisation. All tiles go to a normalisation,
-    then from it on; so each has its own memory, masks and sums.
-
-    Args:
-        norms: of NORM, in their order.
-        statistics: (tiles, 2, n), n at least the width of each normalisation.
-    """
-    n, width, n_out = rows.lanes(tile), len(starts), table[-1].n_in
-    n_tiles, n_norms = sums.shape[0], len(norms)
-    tile_losses = np.zeros(n_tiles)
-    refused = refusal(starts, y, len(x) // table[0].n_out, n_out, law)
-    if refused != 0:
-        return refused
-    whole = losses.divisor(law, y, starts, n_out)
-    for c in numba.prange(n_chunks):
-        passes.order_weights(table, np.int64(c), n_chunks, tile)
-    for i in range(n_norms + 1):
-        begin = norms[i - 1].layer if i > 0 else 1
-        end = norms[i].layer if i < n_norms else len(table) - 1
-        for s in numba.prange(n_slots):
-            first, last = passes.part_of(np.int64(s), n_slots, n_tiles)
-            for t in range(first, last):
-                own, bits = memory[t], masks[t]
-                if i == 0:
-                    fill_tile(table, x, starts, standard, own, t, width, tile)
-                passes.forward_layers(table[begin:end], own, bits, t * n, width, tile)
-                n_valid = min(n, width - t * n)
-                if i < n_norms:
-                    passes.add_statistics(table[end], own, statistics[t], n_valid, tile)
-                else:
-                    tile_losses[t] = loss_of_tile(table, y, starts, own, t, width, law, whole, tile)
-        if i < n_norms:
-            take_statistics(table[end], norms[i], statistics, width, tile)
-    for i in range(n_norms, -1, -1):
-        top = norms[i].layer if i < n_norms else len(table) - 1
-        bottom = norms[i - 1].layer if i > 0 else 0
-        for s in numba.prange(n_slots):
-            first, last = passes.part_of(np.int64(s), n_slots, n_tiles)
-            for t in range(first, last):
-                own, bits = memory[t], masks[t]
-                if i < n_norms:
-                    n_valid = min(n, width - t * n)
-                    passes.finish_batch_norm(table[top], own, own, n_valid, tile)
-                passes.backward_between(table, top, bottom, own, own, bits, sums[t], tile)
-        if i > 0:
-            take_means(table[bottom], sums, width, tile)
-    loss = mean_loss(tile_losses, whole)
-    if not np.isfinite(loss):
-        return loss
-    passes.add_up(sums, n_tiles, n_chunks)
     descend(parameters, sums[0], most, averaging, n_chunks, tile)
     return loss
 
@@ -768,6 +711,7 @@ class _Plan:
         n_in = chains.n_inputs(step.parts)
         plan = layout.Plan(chain, n_in, width, torch.float32, needed=needed, in_place=True)
         self.tile, self.table = plan.tile, launch.filled(plan, chain, torch.float32)
+        self.passes = passes.forward_of(plan.tile), passes.backward_of(plan.tile)
         self.parameters: list[nn.Parameter] = []
         self.places: list[tuple[int, str]] = []  # of each, where the table has its address
         parameter_rows = []
@@ -797,7 +741,6 @@ class _Plan:
                 row[name] = value
         self._find_norms()
         self._allocate(plan)
-        self.standard = _mean_and_std(step.standardise, n_in)
         self.dropouts = []
         for i, part in enumerate(step.parts, start=1):
             if part.dropout is not None and part.dropout.p > 0:
@@ -818,23 +761,22 @@ class _Plan:
         self.corrections: dict[tuple, np.ndarray] = {}
 
     def _find_norms(self) -> None:
-        """Rows of the batch normalisations, and memory for what they take of a batch."""
-        self.norms = np.zeros(len(self.step._norms), NORM)
-        found = [
-            (i, part.unit)
+        """The batch normalisations, and memory for what they take of a batch."""
+        found = {
+            i: part.unit
             for i, part in enumerate(self.step.parts, start=1)
             if isinstance(part.unit, nn.BatchNorm1d)
-        ]
-        for row, (i, norm) in zip(self.norms, found, strict=True):
-            row["layer"] = i
+        }
+        for i, norm in found.items():
             if norm.track_running_stats:
                 buffers = norm.running_mean, norm.running_var
-                row["mean"], row["variance"] = launch.addresses(torch.float32, *buffers)
+                addresses = launch.addresses(torch.float32, *buffers)
+                self.table["mean"][i], self.table["variance"][i] = addresses
                 self.held += buffers
             of_batch = torch.zeros(4, norm.num_features)
             self.table["pieces"][i] = of_batch.data_ptr()
             self.held.append(of_batch)
-        self.batch_norms = [norm for _, norm in found]
+        self.norms, self.batch_norms = np.array([*found], np.int64), [*found.values()]
 
     def _other_order(self, support: Any) -> tuple[int, int]:
         """Addresses of memory for the weights in the transposed order, and of the place of each
@@ -854,11 +796,14 @@ class _Plan:
         n_kept = self.n_slots
         if self.batch_norms:
             n_kept = n_sums = layout.n_tiles(self.width, self.tile)
-            most = max(norm.num_features for norm in self.batch_norms)
-            self.statistics = np.zeros((n_kept, 2, most), np.float32)
-        self.memory = torch.zeros(n_kept, floats, dtype=torch.float32).numpy()
-        self.masks = np.zeros((n_kept, 8 * plan.n_masks), np.uint8)
-        self.sums = torch.zeros(n_sums, plan.n_sums, dtype=torch.float32).numpy()
+        most = max([norm.num_features for norm in self.batch_norms], default=0)
+        self.room = (  # see train_step
+            _mean_and_std(self.step.standardise, chains.n_inputs(self.step.parts)),
+            torch.zeros(n_kept, floats, dtype=torch.float32).numpy(),
+            np.zeros((n_kept, 8 * plan.n_masks), np.uint8),
+            torch.zeros(n_sums, plan.n_sums, dtype=torch.float32).numpy(),
+            np.zeros((n_kept, 2, most), np.float32),
+        )
 
     def fits(self, width: int) -> bool:
         """True if it is for such a batch, and the links are still those that it was made for."""
@@ -895,34 +840,36 @@ class _Plan:
             if law is not None:
                 self.keys[i], self.flips[i] = law.key, law.flip
         averaging = self._averaging()
-        given = (
+        most = math.inf if self.step.clip_norm is None else float(self.step.clip_norm)
+        self._share_out_norms()
+        loss = train_step(
+            table,
+            self.norms,
             x.detach().numpy().reshape(-1),
             losses.labels_of(y),
             starts,
-            self.standard,
-            self.memory,
-            self.masks,
-            self.sums,
+            *self.room,
+            self.parameter_rows,
+            averaging,
+            self.step.law,
+            most,
+            self.n_slots,
+            self.n_chunks,
+            *self.passes,
+            self.tile,
         )
-        most = math.inf if self.step.clip_norm is None else float(self.step.clip_norm)
-        how = self.parameter_rows, averaging, self.step.law, most
-        how += self.n_slots, self.n_chunks, self.tile
-        if self.batch_norms:
-            self._share_out_norms()
-            loss = normalised_step(table, self.norms, *given, self.statistics, *how)
-        else:
-            loss = train_step(table, *given, *how)
         if math.isfinite(loss) and loss not in (NO_EXAMPLE, NO_CLASS):
             self._count_step()
         return loss
 
     def _share_out_norms(self) -> None:
         """What the running numbers take of this batch, which torch counts."""
-        for row, norm in zip(self.norms, self.batch_norms, strict=True):
+        for i, norm in zip(self.norms, self.batch_norms, strict=True):
             if norm.track_running_stats:
                 norm.num_batches_tracked.add_(1)
                 share = norm.momentum
-                row["share"] = 1 / int(norm.num_batches_tracked) if share is None else share
+                share = 1 / int(norm.num_batches_tracked) if share is None else share
+                self.table["share"][i] = share
 
     def _count_step(self) -> None:
         """Count a step that was taken, where those by autograd are counted."""
@@ -949,17 +896,16 @@ class _Plan:
         table["ordered"][1] = self.first_ordered.data_ptr()
         return input_gradient(
             table,
+            self.norms,
             x.detach().numpy().reshape(-1),
             losses.labels_of(y),
             layout.counted(max(self.width, table["n_out"][0])),
-            self.standard,
-            self.memory,
-            self.masks,
-            self.sums,
+            *self.room,
             grad_x.numpy().reshape(-1),
             self.width,
             self.step.law,
             self.n_slots,
+            *self.passes,
             self.tile,
         )
 
