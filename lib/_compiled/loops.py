@@ -1,12 +1,15 @@
 """How the library's loops are compiled, and the threads that they run on."""
 
 import hashlib
+import multiprocessing
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numba
 import torch
+from numba.core import event
 from numba.extending import intrinsic
 
 numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]  # omp: the pool torch runs on
@@ -32,6 +35,24 @@ def _cache_folder() -> str:
 
 
 CACHE = _cache_folder()
+
+
+class _Announcement(event.Listener):
+    """Says on a terminal, once, that a loop of ours is compiled: the first ones take a while."""
+
+    is_due = sys.stderr.isatty() and multiprocessing.parent_process() is None
+
+    def on_start(self, event: Any) -> None:
+        module = event.data["dispatcher"].py_func.__module__
+        if self.is_due and module.startswith(__package__):
+            self.is_due = False
+            print("compiling loops for this machine, once: up to a minute", file=sys.stderr)
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+event.register("numba:compile", _Announcement())
 
 
 def cached(**options: Any) -> Callable[[Callable], Callable]:

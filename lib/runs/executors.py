@@ -91,7 +91,7 @@ def make_missing(
     total = sum(run.size for run in missing)
     failures: list[str] = []
     with Progress(total, "epoch", shown=progress and total > 0) as shown:
-        if progress and missing and scheduler is None:
+        if progress and not alone and scheduler is None:  # alone, the loops say so themselves
             from lib._compiled.step import is_compiled  # starts threads: fork nothing after it
 
             if not is_compiled():

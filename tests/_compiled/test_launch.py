@@ -8,6 +8,7 @@ from pathlib import Path
 import numba
 import pytest
 import torch
+from numba.core import event
 from torch._subclasses import FakeTensorMode
 
 from lib._compiled import launch, layout, loops, passes
@@ -16,6 +17,22 @@ from lib.support import random_support
 
 P = 0.4  # of the laws below
 WAITING = ("GOMP_", "OMP_WAIT")
+
+
+# what is compiled
+
+
+def test_compiling_our_loops_is_announced_once(capsys):
+    @numba.njit
+    def of_the_user():
+        return 0
+
+    announcement = loops._Announcement()
+    announcement.is_due = True
+    for loop in (of_the_user, passes.forward_tiles, passes.backward_tiles):
+        announcement.on_start(event.Event("numba:compile", "START", {"dispatcher": loop}))
+        said = capsys.readouterr().err
+        assert said.startswith("compiling loops") == (loop is passes.forward_tiles)
 
 
 # threads that wait
