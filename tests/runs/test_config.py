@@ -102,15 +102,6 @@ def test_two_kinds_of_one_name_are_refused():
     assert config.KINDS["Study"] is Study
 
 
-def test_declared_types_may_be_written_as_strings(monkeypatch):
-    monkeypatch.setattr(config, "KINDS", dict(config.KINDS))  # forgets this kind again
-    members = {"__module__": __name__, "__annotations__": {"width": "int | None"}, "width": 3}
-    kind = dataclasses.dataclass(frozen=True)(type("Lazy", (Run,), members))
-    assert kind("toy", width=5).width == 5
-    with pytest.raises(ValueError, match="width = 'five' is of the wrong type: give int or None"):
-        kind("toy", width="five")
-
-
 def test_kind_may_be_defined_again_by_its_module():
     again = type("Counting", (Run,), {"__module__": Counting.__module__})
     assert config.KINDS["Counting"] is again
