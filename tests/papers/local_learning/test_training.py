@@ -34,10 +34,9 @@ def split():
 # --------------------------------------------------------------------------------- the inputs
 
 
-@pytest.mark.parametrize("order", [2, 3])
-def test_images_have_norm_one_and_their_direction(x, order):
-    actual = networks.unit_norm(x, order)
-    assert actual.abs().pow(order).sum(1) == pytest.approx(1)
+def test_images_have_norm_one_and_their_direction(x):
+    actual = networks.unit_norm(x)
+    assert actual.abs().pow(3).sum(1) == pytest.approx(1)
     cosine = F.cosine_similarity(actual, x.flatten(1))
     torch.testing.assert_close(cosine, torch.ones(7))
 

@@ -108,12 +108,12 @@ def test_what_is_out_of_range_is_refused_before_anything_is_run(change, sentence
 
 def test_record_of_learned_units_is_replayed_epoch_by_epoch(store):
     record = store.run(SMALL)
-    (row,) = replay.replay(store, [record], 2, progress=False)
+    (row,) = replay.replay(store, [record], 2)
     assert row["outcome"] == "same bits"
     changed = {name: array.copy() for name, array in record.arrays.items()}
     changed["units.activation1"][2, 0, 1] += 1
     altered = dataclasses.replace(record, arrays=changed)
-    (row,) = replay.replay(store, [altered], 2, progress=False)
+    (row,) = replay.replay(store, [altered], 2)
     assert (row["outcome"], row["note"]) == ("differs", "units.activation1 is another array")
 
 
