@@ -180,16 +180,6 @@ def test_moving_picture_has_its_takeaway_in_every_frame(folder, shown, answers):
     assert files_in(folder / "paper" / "book") == ["a.csv", "a.png"] and len(shown) == 1
 
 
-def test_figure_with_an_answer_gives_the_same_files(folder, shown, answers):
-    report.begin("book", "paper")
-    files = []
-    for _ in range(2):
-        report.publish(ask(), "a", DATA)
-        place = folder / "paper" / "book"
-        files.append([(place / f"a.{suffix}").read_bytes() for suffix in SUFFIXES])
-    assert files[0] == files[1]
-
-
 def test_where_there_is_no_number_nothing_is_saved(folder, shown):
     report.begin("book", "quick")
     report.publish(draw(), "a", DATA[:0])
