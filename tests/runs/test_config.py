@@ -216,14 +216,6 @@ def test_run_is_read_as_it_was_written(run):
     assert again == run and type(again) is type(run) and again.name == run.name
 
 
-def test_file_keeps_the_kind_and_all_fields():
-    run = Counting("counting", dataset="digits", steps=4, seed=2)
-    written = run.fields_to_write()
-    assert written.pop("kind") == "Counting"
-    assert written == {name: getattr(run, name) for name in written}
-    assert {*written} == {*Counting.field_names()} - {"stand_in"}
-
-
 def test_changed_default_is_seen_by_the_names_of_what_is_stored(monkeypatch):
     written = Counting("counting", seed=2).fields_to_write()
     name = Counting("counting", seed=2).name
