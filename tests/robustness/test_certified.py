@@ -229,6 +229,13 @@ def test_bounds_that_overflow_certify_nothing(generator):
     assert not is_certified(model, x, y, radius=0.9).any()
 
 
+def test_images_may_be_flattened_first(generator):
+    model, x = network(), torch.rand(2, 1, 3, generator=generator)
+    flattening = nn.Sequential(nn.Flatten(), *model)
+    desired = bounds(nn.Sequential(*model), x, 0.1)
+    assert all(map(torch.equal, bounds(flattening, x, 0.1), desired))
+
+
 class Squared(nn.Sequential):
     def forward(self, x):
         return super().forward(x) ** 2

@@ -158,6 +158,7 @@ def test_first_step_is_that_of_adam(split):
 PENALTIES = {
     "weights": lambda: SquaredWeights(0.1),
     "jacobian": lambda: Jacobian(0.1, part="hidden"),
+    "activations": lambda: Jacobian(0.1, part="activations"),
     "logits": lambda: Jacobian(1.0, part="logits"),
     "spectral": lambda: Spectral(1.0, first=2),
     "released": lambda: Spectral.released(),
