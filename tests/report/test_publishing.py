@@ -18,7 +18,6 @@ from lib.command import notebooks
 from lib.report import labels, layout, publishing, takeaways
 
 DATA = pd.DataFrame({"epoch": [1, 2, 3], "mean": [0.25, 1 / 3, 0.5]})
-SUFFIXES = ("svg", "png", "csv")
 
 
 @pytest.fixture(autouse=True)
