@@ -176,7 +176,6 @@ def share(rows: pd.DataFrame, comparison: str, threshold: float, total: int) -> 
         total: members in all.
     Returns: value counts the estimates that meet it; n is the fewest seeds of the members that have
         enough to decide, or of all if none has. None if nothing was run.
-    Raises: ValueError if the table has more rows than members.
     """
     if rows.empty:
         return None

@@ -72,22 +72,19 @@ def choose_records(
 # ------------------------------------------------------------------------------------ replaying
 
 
-def replay(
-    store: Store, records: Sequence[Record], epochs: int, *, progress: bool = True
-) -> list[dict[str, Any]]:
-    """Replay records one after the other.
+def replay(store: Store, records: Sequence[Record], epochs: int) -> list[dict[str, Any]]:
+    """Replay records one after the other, and show how far it is and what became of each.
 
     Args:
         store: of the records; of experiments that can be replayed.
         records: which.
         epochs: how many of the first epochs, all where a run has fewer.
-        progress: whether to show how far it is, and what became of each.
     Returns: for each record a flat row: the run, its outcome, a note, and what made it.
     """
     rows = []
     done, words = 0, ""
     total = sum(min(epochs, record.config.size) for record in records)
-    with Progress(total, "epoch", shown=progress and total > 0) as shown:
+    with Progress(total, "epoch", shown=total > 0) as shown:
 
         def show(epoch: int) -> None:
             shown.show(done + epoch, words)
@@ -99,8 +96,7 @@ def replay(
             rows.append(row)
             done += min(epochs, run.size)
             shown.show(done, words)
-            if progress:
-                shown.say(f"{words}: {row['outcome']}")
+            shown.say(f"{words}: {row['outcome']}")
     return rows
 
 

@@ -14,7 +14,6 @@ import pandas as pd
 import scipy
 import torch
 
-from .._boundary import check_number
 from ..support import Support
 from .graphs import (
     Matrices,
@@ -28,6 +27,7 @@ from .nulls import switch_links
 
 Graph = scipy.sparse.csr_array  # (n, n), of all neurons of a network
 TINY = 1e-12  # a spread below this part of the mean is one of rounding
+RICHEST = 0.1  # share of the neurons of the rich club, at most
 
 # ------------------------------------------------------------------------- the graph of a network
 
@@ -219,14 +219,14 @@ def _as_networkx(graph: Graph) -> nx.Graph:
     return nx.from_scipy_sparse_array(each_link_once)
 
 
-def rich_club(graph: Graph, share: float = 0.1) -> float:
+def rich_club(graph: Graph) -> float:
     r"""Density of the links among the neurons with most links.
 
     .. math:: \phi(k) = \frac{2 E_{>k}}{N_{>k} (N_{>k} - 1)}
 
     over the :math:`N_{>k}` neurons with more than k links; k is the smallest degree which at most
-    this share of all neurons exceed: the (1 − share) quantile, numpy's ``inverted_cdf``. Neurons
-    tied at k stay out.
+    a tenth of all neurons exceed: the 0.9 quantile, numpy's ``inverted_cdf``. Neurons tied at k
+    stay out.
 
     Source: [McAuley2007], not normalized; the choice of k is not theirs.
     Departs: neurons of one layer, or of layers that do not follow each other, cannot be linked, so
@@ -234,14 +234,11 @@ def rich_club(graph: Graph, share: float = 0.1) -> float:
 
     Args:
         graph: (n, n), see :func:`joined`.
-        share: of all neurons, in (0, 1).
     Returns: the density, in [0, 1]; nan if fewer than two neurons have more than k links.
-    Raises: ValueError if the share is out of range.
     """
-    check_number("share", share, "(0, 1)")
     graph = _checked(graph)
     degrees = graph.sum(axis=0)
-    k = np.quantile(degrees, 1 - share, method="inverted_cdf")
+    k = np.quantile(degrees, 1 - RICHEST, method="inverted_cdf")
     rich = degrees > k
     n = int(rich.sum())
     if n < 2:
@@ -274,7 +271,7 @@ def modularity(graph: Graph, *, seed: int) -> float:
 # ------------------------------------------------------------------------ measures of a network
 
 
-def measures(matrices: Matrices, *, seed: int | None) -> dict[str, float]:
+def measures(matrices: Matrices, *, seed: int) -> dict[str, float]:
     """All measures of a network, by name.
 
     Source: see the functions of the same names; :func:`lib.topology.graphs.count_paths` for
@@ -282,10 +279,9 @@ def measures(matrices: Matrices, *, seed: int | None) -> dict[str, float]:
 
     Args:
         matrices: (n_out, n_in) each, zeros and ones; ``n_paths`` ends at the last of them.
-        seed: of the communities; None leaves them out, as they take most of the time.
+        seed: of the communities.
     Returns: floats; ``largest_core_size`` is the number of neurons with the
-        ``largest_core_number``, ``modularity`` nan without a seed; nan as the functions say, e.g.
-        without links.
+        ``largest_core_number``; nan as the functions say, e.g. without links.
     Raises: ValueError if there are no layers, they are not consecutive or a weight is not 1.
     """
     graph = joined(matrices)
@@ -298,12 +294,10 @@ def measures(matrices: Matrices, *, seed: int | None) -> dict[str, float]:
         "rich_club": rich_club(graph),
         "largest_core_number": largest_core,
         "largest_core_size": (cores == largest_core).sum(),
-        "modularity": np.nan,
+        "modularity": modularity(graph, seed=seed),
         "n_paths": count_paths(matrices),
         "largest_component": largest_component(matrices),
     }
-    if seed is not None:
-        values["modularity"] = modularity(graph, seed=seed)
     return {name: float(value) for name, value in values.items()}
 
 
@@ -312,7 +306,6 @@ def beside_nulls(
     n_nulls: int,
     *,
     generator: torch.Generator,
-    seed: int | None = 0,
 ) -> pd.DataFrame:
     r"""The measures of a network beside those of random networks in which every neuron has the same
     number of links to the layer below and to the layer above.
@@ -332,20 +325,19 @@ def beside_nulls(
         supports: links of each layer, consecutive.
         n_nulls: number of random networks, at least 0; with fewer than two there is no z.
         generator: source of randomness, on the CPU.
-        seed: of the communities in all networks, see :func:`measures`; None leaves them out.
     Returns: a row for each of :func:`measures` and ``small_world_sigma``; columns measure, value,
         null_mean, null_sd (of a sample) and z (of no normal variable: the size of the largest core
         jumps when its number changes). Nan: all of the nulls without nulls, where one of
         them is nan, and z where null_sd is 0 (below 1e-12 of the mean, which is rounding).
     Raises: ValueError if there are no layers or they are not consecutive.
     """
-    rows = [measures(to_matrices(supports), seed=seed)]
+    rows = [measures(to_matrices(supports), seed=0)]
     for _ in range(n_nulls):
         null = []
         for support in supports:
             switched, _ = switch_links(support, generator=generator)
             null.append(switched)
-        rows.append(measures(to_matrices(null), seed=seed))
+        rows.append(measures(to_matrices(null), seed=0))
     table = pd.DataFrame(rows)  # row 0 is the network, the others its nulls
     table["small_world_sigma"] = _small_world_sigma(table)
     value = table.loc[0]

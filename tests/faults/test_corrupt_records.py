@@ -18,8 +18,6 @@ pytestmark = pytest.mark.faults("damaged records")
 RUN, OTHER = Counting("counting", seed=3), Counting("counting", seed=4)
 FILES = (RECORDS, "{}.npz")  # of a record that was made, with its name
 SHIPPED = (RECORDS, "{}.npz.xz")
-SHARES = [0, 0.45, 0.999]
-SHARES += [pytest.param(share / 12, marks=pytest.mark.slow) for share in range(1, 12)]
 
 
 def count_with_seed(run, workspace):
@@ -87,15 +85,6 @@ def test_damaged_file_of_a_record_is_named(name, kind, made):
     assert len(made.stored(OTHER).metrics) == OTHER.steps
     shutil.rmtree(path)
     assert made.run(RUN).config == RUN
-
-
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("share", [0, 0.999])
-def test_flipped_bits_of_a_record_are_named(name, share, made):
-    """Wherever in a file the bits lie."""
-    flip(made.stored(RUN).path / name.format(RUN.name), share)
-    with pytest.raises(ValueError, match="cannot be read .*: restore the folder with git, or del"):
-        everything(made)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -179,15 +168,6 @@ def test_damaged_file_of_shipped_records_is_named(name, kind, shipped, tmp_path)
         everything(shipped)
 
 
-@pytest.mark.parametrize("name", SHIPPED)
-@pytest.mark.parametrize("share", SHARES)
-def test_flipped_bits_of_shipped_records_are_never_read(name, share, shipped):
-    """Whichever record of the archive they belong to."""
-    flip(shipped.results / "counting" / name.format(RUN.name), share)
-    with pytest.raises(ValueError, match="cannot be read"):
-        everything(shipped)
-
-
 def test_missing_arrays_of_a_shipped_record_are_named(shipped):
     """A record whose arrays are gone still lists, and says what it lacks."""
     (shipped.results / "counting" / SHIPPED[1].format(RUN.name)).unlink()
@@ -218,7 +198,7 @@ def test_damaged_checkpoint_is_named(kind, tmp_path):
         checkpoints.load(path, "one")
 
 
-@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize("share", [0, 0.25, 0.45, 0.75, 0.999])
 def test_flipped_bits_of_a_checkpoint_are_never_read(share, tmp_path):
     """What is read after bits were flipped is what was written, or an error."""
     path = tmp_path / "checkpoint.pt"

@@ -2,11 +2,9 @@
 
 import contextlib
 import dataclasses
-import json
 import os
+import re
 import resource
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -87,38 +85,6 @@ def test_file_that_may_not_grow_leaves_no_half_record(n, made, desired):
     assert contents(made.run(RUN)) == desired
 
 
-@pytest.fixture
-def disk(tmp_path):
-    """A disk of so many KiB, which may be made larger; only root has one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    def mount(kib, *more):
-        options = ",".join((f"size={kib}k", *more))
-        words = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-        done = subprocess.run(words, capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip(f"no disk can be mounted: {done.stderr.strip()}")
-
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("only root mounts a disk")
-    yield mount
-    while subprocess.run(["umount", str(folder)], capture_output=True).returncode == 0:
-        pass
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kib", [4, 8, 12, 16, 20, 28, 40, 60, 80])
-def test_disk_that_runs_full_leaves_no_half_record(kib, disk, made, desired):
-    """Whichever write finds the disk full, nothing is half-written, and with room it goes on."""
-    disk(kib)
-    with pytest.raises(NotWritten, match=FULL):
-        made.run(RUN)
-    assert_nothing_half(made)
-    disk(4096, "remount")
-    assert contents(made.run(RUN)) == desired
-
-
 # ------------------------------------------------------------ each write of its own, without root
 
 
@@ -128,16 +94,61 @@ def fill(path):
     (path.parent / f"{path.name}.{os.getpid()}.part").symlink_to("/dev/full")
 
 
-def test_checkpoint_that_finds_the_disk_full_leaves_the_last_one(tmp_path):
-    """The checkpoint before stays, and is gone on from."""
-    path = tmp_path / "checkpoint.pt"
-    checkpoints.save(path, {"epoch": 1})
-    fill(path)
-    with pytest.raises(NotWritten, match=FULL):
-        checkpoints.save(path, {"epoch": 2})
-    assert checkpoints.load(path) == {"epoch": 1} and list(tmp_path.iterdir()) == [path]
+def write_checkpoint(path, monkeypatch):
     checkpoints.save(path, {"epoch": 2})
-    assert checkpoints.load(path) == {"epoch": 2}
+
+
+def write_figure(path, monkeypatch):
+    monkeypatch.setattr(publishing, "FIGURES", path.parents[2])
+    fig, _ = plt.subplots()
+    table = pd.DataFrame({"x": range(20_000)})
+    try:
+        publishing.save_figure(fig, path.stem, path.parent.name, "smoke", table)
+    finally:
+        plt.close(fig)
+
+
+def write_gallery(path, monkeypatch):
+    monkeypatch.setattr(_boundary, "FIGURES", path.parents[1])
+    gallery.write("smoke")
+
+
+def write_stamp(path, monkeypatch):
+    fresh.stamp(path.parent, "sources")
+
+
+def write_answer(path, monkeypatch):
+    monkeypatch.setattr(papers, "STORE", dataclasses.replace(papers.STORE, runs=path.parent))
+    if cli.main(["claims", "--profile", "smoke", "--json", str(path)]) == 1:
+        raise NotWritten("what the command says")
+
+
+WRITERS = {
+    "checkpoint.pt": write_checkpoint,
+    "smoke/90_try/curve.png": write_figure,
+    "smoke/README.md": write_gallery,
+    fresh.STAMP: write_stamp,
+}
+
+
+SLOW = pytest.param("claims.json", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", [*WRITERS, SLOW])
+def test_file_stays_as_it_was_when_the_disk_is_full(name, tmp_path, monkeypatch, capsys):
+    """It is never half of one, and is written when there is room."""
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"as it was")
+    fill(path)
+    write = WRITERS.get(name, write_answer)
+    with pytest.raises(NotWritten) as error:
+        write(path, monkeypatch)
+    said = f"{error.value}\n{capsys.readouterr().err}"
+    assert re.search(FULL, said, re.MULTILINE)
+    assert path.read_bytes() == b"as it was" and not list(tmp_path.rglob("*.part"))
+    write(path, monkeypatch)
+    assert path.read_bytes() != b"as it was"
 
 
 @pytest.mark.parametrize("name", ["{run}.npz.xz", "records.jsonl"])
@@ -157,63 +168,6 @@ def test_shipped_records_stay_whole_when_the_disk_is_full(name, made):
     shipped = made.stored(second.config)
     assert shipped.path == made.results / "counting"
     assert list(shipped.arrays) == list(second.arrays)
-
-
-def test_figure_stays_as_it_was_when_the_disk_is_full(tmp_path, monkeypatch):
-    """No file of a figure is ever half of one."""
-    monkeypatch.setattr(publishing, "FIGURES", tmp_path)
-    place = tmp_path / "smoke" / "90_try"
-    place.mkdir(parents=True)
-    path = place / "curve.png"
-    path.write_bytes(b"as it was")
-    fill(path)
-    fig, _ = plt.subplots()
-    table = pd.DataFrame({"x": range(20_000)})
-    with pytest.raises(NotWritten, match=FULL):
-        publishing.save_figure(fig, "curve", "90_try", "smoke", table)
-    assert path.read_bytes() == b"as it was" and not list(tmp_path.rglob("*.part"))
-    publishing.save_figure(fig, "curve", "90_try", "smoke", table)
-    plt.close(fig)
-    assert path.read_bytes() != b"as it was"
-
-
-def test_gallery_stays_as_it_was_when_the_disk_is_full(tmp_path, monkeypatch):
-    """So does the page of all figures."""
-    monkeypatch.setattr(_boundary, "FIGURES", tmp_path)
-    page = tmp_path / "smoke" / "README.md"
-    page.parent.mkdir()
-    page.write_text("as it was")
-    fill(page)
-    with pytest.raises(NotWritten, match=FULL):
-        gallery.write("smoke")
-    assert page.read_text() == "as it was"
-    assert gallery.write("smoke").read_text().startswith("# Figures")
-
-
-def test_stamp_of_a_rendering_is_whole_or_missing(tmp_path):
-    """A stamp that could not be written is none: the notebook is rendered again."""
-    fill(tmp_path / fresh.STAMP)
-    with pytest.raises(NotWritten, match=FULL):
-        fresh.stamp(tmp_path, "sources")
-    assert not fresh.is_fresh(tmp_path, "sources")
-    fresh.stamp(tmp_path, "sources")
-    assert fresh.is_fresh(tmp_path, "sources")
-
-
-@pytest.mark.slow
-def test_answer_of_a_command_is_whole_or_as_it_was(tmp_path, capsys, monkeypatch):
-    """``--json FILE`` says in one sentence that there is no room, and fails."""
-    own = dataclasses.replace(papers.STORE, runs=tmp_path / "runs")
-    monkeypatch.setattr(papers, "STORE", own)
-    path = tmp_path / "claims.json"
-    path.write_text("[]")
-    fill(path)
-    assert cli.main(["claims", "--profile", "smoke", "--json", str(path)]) == 1
-    assert capsys.readouterr().err.splitlines()[-1] == (
-        f"error: no space is left to write {path}: free some and repeat the command, which goes on"
-        " from there"
-    )
-    assert json.loads(path.read_text()) == []
 
 
 # ------------------------------------------------------------------------- what comes by the wire

@@ -17,21 +17,6 @@ GRADIENT = dataclasses.replace(
 STUDY = Study("link_removal", dataset="digits", parent=BASE, images=30, draws=1, points=3)
 
 
-def differences(run, other):
-    """Names of the fields in which two runs differ, but for what stands in for them."""
-    names = {field.name for field in dataclasses.fields(run)}
-    names |= {field.name for field in dataclasses.fields(other)}
-    absent = object()
-    differ = {n for n in names if getattr(run, n, absent) != getattr(other, n, absent)}
-    return differ - {"stand_in"}
-
-
-def same_but(run, names):
-    """The fields of a run but for some."""
-    fields = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
-    return {name: value for name, value in fields.items() if name not in names}
-
-
 def no_runs(profile: str) -> list[SparseTraining]:
     return []
 

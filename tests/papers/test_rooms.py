@@ -148,6 +148,12 @@ def test_configurations_are_valid_and_distinct():
             assert run.experiment == name
 
 
+def test_stored_records_are_of_runs_that_the_tables_have():
+    """So that no setting of a table changes unnoticed: the names of its runs would change too."""
+    others = [one.config for one in papers.STORE.shipped.everything() if one.profile != "paper"]
+    assert [(run.experiment, run.weight_decay) for run in others] == [("regularisation", 1e-3)]
+
+
 def test_every_run_is_read_back_from_its_file():
     for name in EXPERIMENTS:
         for run in EXPERIMENTS[name].runs("smoke"):

@@ -33,16 +33,3 @@ def linked(layers, epochs=("final",), **fields) -> Record:
             arrays[f"linear{number}.out_degree.{epoch}"] = matrix.sum(axis=0)
     run = SparseTraining("made", **fields)
     return Record(run, pd.DataFrame(), arrays, {})
-
-
-def with_links(layers, **fields) -> Record:
-    """A record of the links at the end of matrices (n_out, n_in) of zeros and ones."""
-    matrices = list(map(np.array, layers))
-    arrays = {}
-    for number, matrix in enumerate(matrices, start=1):
-        keys = np.flatnonzero(matrix)
-        arrays[f"linear{number}.links.final"] = keys.astype(np.int32)
-    widths = [matrices[0].shape[1], *(len(matrix) for matrix in matrices), 10]
-    facts = {"architecture": "-".join(map(str, widths))}
-    run = SparseTraining("made", **fields)
-    return Record(run, pd.DataFrame(), arrays, facts)

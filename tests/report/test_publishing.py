@@ -18,7 +18,6 @@ from lib.command import notebooks
 from lib.report import labels, layout, publishing, takeaways
 
 DATA = pd.DataFrame({"epoch": [1, 2, 3], "mean": [0.25, 1 / 3, 0.5]})
-SUFFIXES = ("svg", "png", "csv")
 
 
 @pytest.fixture(autouse=True)
@@ -178,16 +177,6 @@ def test_moving_picture_has_its_takeaway_in_every_frame(folder, shown, answers):
     report.publish_animation(figs, "a", DATA)
     assert [fig.texts[0].get_text() for fig in figs] == ["It rises", "It rises"]
     assert files_in(folder / "paper" / "book") == ["a.csv", "a.png"] and len(shown) == 1
-
-
-def test_figure_with_an_answer_gives_the_same_files(folder, shown, answers):
-    report.begin("book", "paper")
-    files = []
-    for _ in range(2):
-        report.publish(ask(), "a", DATA)
-        place = folder / "paper" / "book"
-        files.append([(place / f"a.{suffix}").read_bytes() for suffix in SUFFIXES])
-    assert files[0] == files[1]
 
 
 def test_where_there_is_no_number_nothing_is_saved(folder, shown):

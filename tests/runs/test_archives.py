@@ -80,12 +80,6 @@ def test_missing_or_empty_folder_holds_no_record(tmp_path):
     assert archive(tmp_path) == archive(tmp_path / "missing") == {}
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_record_is_read_as_it_was_added(name, tmp_path):
-    add_one(tmp_path / "counting", name)
-    assert_holds(tmp_path / "counting", name)
-
-
 CELLS = strategies.one_of(
     strategies.integers(-(2**53), 2**53),
     strategies.floats(allow_nan=False),

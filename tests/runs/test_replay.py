@@ -27,9 +27,7 @@ RUN = Counting("counting")
 def replay_two(store, record, **fields):
     """The row of a record whose environment has these fields besides its own."""
     environment = record.environment | fields
-    (row,) = replay.replay(
-        store, [dataclasses.replace(record, environment=environment)], 2, progress=False
-    )
+    (row,) = replay.replay(store, [dataclasses.replace(record, environment=environment)], 2)
     return row
 
 

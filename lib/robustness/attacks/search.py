@@ -1,7 +1,6 @@
 """Attacks that change pixels and look, without gradients: Square and one pixel."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Generator, Tensor, nn
@@ -108,28 +107,23 @@ def one_pixel(
     x: Tensor,
     y: Tensor,
     *,
-    values: Sequence[float] | None = None,
     bounds: Bounds = UNIT,
 ) -> Tensor:
-    """The worst change of one pixel: of all pixels and all ``values`` the one of highest margin.
+    """The worst change of one pixel: of all pixels and five values, evenly from the lowest to the
+    highest, the one of highest margin.
 
     Source: [Su2019], Section III.
     Departs: exhaustive, hence stronger, for these values, than the differential evolution there. A
     pixel is one entry of x: grey images.
 
     Args:
-        values: what a pixel may become, inside ``bounds``; None: five values, evenly
-            from the lowest to the highest.
         model, x, y, bounds: as in :func:`fgsm`.
     Returns: like x, with at most one entry of an example changed; the change of highest
         :func:`margin`, adversarial or not.
-    Raises: ValueError as :func:`fgsm`, and if there is no value or one is outside of the bounds.
+    Raises: ValueError as :func:`fgsm`.
     """
     low, high = bounds
-    if values is None:
-        values = [(1 - share) * low + share * high for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
-    if not values or not low <= min(values) <= max(values) <= high:
-        raise ValueError(f"values = {values} do not fit: give one or more inside of {bounds}")
+    values = [(1 - share) * low + share * high for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
     worst = []
     for example, label in zip(x, y, strict=True):
         changes = _single_changes(example, values)
@@ -139,7 +133,7 @@ def one_pixel(
     return torch.stack(worst)
 
 
-def _single_changes(example: Tensor, values: Sequence[float]) -> Tensor:
+def _single_changes(example: Tensor, values: list[float]) -> Tensor:
     """(values · n, n): the example with each of its n entries, in turn, at each value."""
     each_entry = torch.eye(len(example), dtype=torch.bool, device=example.device)
     changes = [torch.where(each_entry, value, example) for value in values]

@@ -251,10 +251,8 @@ def robustness(records: Records, claim: str) -> Measurement | None:
     (reading,) = (one for one in READINGS if (one.claim, one.name) == (claim, name))
     rows = compared(records, reading, rival).query("method == 'set'")
     by_dataset = intervals(rows, ["dataset"], family=2, estimate=crossed_interval)
-    worst = smallest(by_dataset, {"dataset": labels.dataset})
-    if worst is not None and len(by_dataset) < 2:
-        worst = replace(worst, low=-math.inf)
-    return None if worst is None else replace(worst, undecidable=SILENT)
+    worst = smallest(by_dataset, {"dataset": labels.dataset}, total=2)
+    return worst and replace(worst, undecidable=SILENT)
 
 
 CLAIMS = {

@@ -21,18 +21,17 @@ from papers.local_learning import krotov_hopfield as kh
 # -------------------------------------------------------------------------------- the inputs
 
 
-def unit_norm(x: Tensor, norm_order: float = 3.0) -> Tensor:
-    r"""(B, n_in) float, images divided by their own norm, :math:`v / \|v\|_p`.
+def unit_norm(x: Tensor) -> Tensor:
+    r"""(B, n_in) float, images divided by their own 3-norm, :math:`v / \|v\|_3`.
 
     Source: [Holzhausen2025], the released code.
 
     Args:
         x: (B, ...) float, flattened here.
-        norm_order: p.
     Raises: ValueError if an image is all zeros.
     """
     x = x.flatten(1)
-    length = torch.linalg.vector_norm(x, norm_order, dim=1)
+    length = torch.linalg.vector_norm(x, 3.0, dim=1)
     if (length == 0).any():
         i = int((length == 0).nonzero()[0])
         raise ValueError(f"image {i} has norm 0: it cannot be scaled to 1, leave it out")

@@ -41,7 +41,7 @@ DIVIDED = {CORRECTED: "", GROUPED: f", {GROUPED}"}  # in the words of a reading
 def _worst(rows: pd.DataFrame) -> Measurement | None:
     """The smallest of the rows of :func:`lib.report.claims.intervals`."""
     found = smallest(rows, {"dataset": labels.dataset})
-    return None if found is None else replace(found, low=-math.inf)
+    return found and replace(found, low=-math.inf)
 
 
 def as_accurate(records: Records) -> Measurement | None:
@@ -104,7 +104,7 @@ def both_gain(records: Records) -> Measurement | None:
     gains = vote_gains(records).query(EVOLVED)
     gains = gains[gains["who"] == "front_" + gains["measure"]]
     found = _worst(intervals(gains, ["dataset", "measure"]))
-    return None if found is None else replace(found, undecidable=SILENT)
+    return found and replace(found, undecidable=SILENT)
 
 
 # ------------------------------------------------------------------------------- the readings

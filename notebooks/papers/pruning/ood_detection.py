@@ -16,19 +16,19 @@ NOISE_DRAWS = 4
 GRID = np.arange(99, -1, -1) / 100  # of true positive rates, as released
 
 
-def largest_softmax(logits: Tensor, temperature: float = TEMPERATURE) -> np.ndarray:
-    r"""Largest probability of a class at a temperature.
+def largest_softmax(logits: Tensor) -> np.ndarray:
+    r"""Largest probability of a class at a temperature of 1,000.
 
     .. math:: \max_i \frac{e^{z_i / T}}{\sum_j e^{z_j / T}}
 
-    Source: [Liang2018] Section 3; at T = 1 the score of [Hendrycks2017].
+    Source: [Liang2018] Section 3; its order is nearly that of :math:`\max_i z_i - \bar z`. At T = 1
+    it would be the score of [Hendrycks2017].
 
     Args:
         logits: z, (B, K).
-        temperature: T; for a large one the order is that of :math:`\max_i z_i - \bar z`.
     Returns: (B,) float64, in [1/K, 1].
     """
-    return (logits.double() / temperature).softmax(1).amax(1).numpy()
+    return (logits.double() / TEMPERATURE).softmax(1).amax(1).numpy()
 
 
 # ------------------------------------------------------------------------- how well it tells

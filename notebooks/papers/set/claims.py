@@ -32,7 +32,7 @@ from papers.set.cnn import claims as cnn_claims
 from papers.set.experiments import DROP_FRACTIONS, ER_EPSILONS, SETTINGS
 from papers.set.rbm import claims as rbm_claims
 from papers.shared import trained
-from papers.shared.claims import chosen
+from papers.shared.claims import chosen, still_narrows
 
 Records = Sequence[Record]
 TABLE_3 = {  # data sets, and the variants that are judged
@@ -42,7 +42,6 @@ TABLE_3 = {  # data sets, and the variants that are judged
 }
 CLAIMED_BEST = ("SReLU, momentum, none", "SReLU, momentum, L2")
 STILL_RISES = 0.02  # points an epoch over the last twenty epochs
-NARROWS = 0.9  # of a difference at three quarters of the epochs, or less, is left at the end
 
 # --------------------------------------------------------------------------- links of the start
 
@@ -134,11 +133,8 @@ def worst_loss(records: Records) -> Measurement | None:
     worse.
     """
     found = gains(records, "dense")
-    worst = smallest(found, {"dataset": labels.dataset})
-    if worst is None:
-        return None
-    low = worst.low if len(found) == len(TABLE_3) else -math.inf
-    return replace(worst, low=low, n=_bounded_by(found))
+    worst = smallest(found, {"dataset": labels.dataset}, total=len(TABLE_3))
+    return worst and replace(worst, n=_bounded_by(found))
 
 
 def count_wins(records: Records, rival: str) -> Measurement | None:
@@ -362,7 +358,7 @@ def rank_of_claimed(records: Records) -> Measurement | None:
     for means in (table.mean(), sooner.mean()):
         leads.append(means.drop([*CLAIMED_BEST]) - means[[*CLAIMED_BEST]].max())
     value, low, high = (1 + (x > 0).sum() for x in (leads[0], both["low"], both["high"]))
-    narrows = bool(low > 1 and 0 < leads[0].max() < NARROWS * leads[1].max())
+    narrows = bool(low > 1) and still_narrows(leads[0].max(), leads[1].max())
     low = 1 if narrows else low
     n = int(both["n"].min())
     return Measurement(float(value), float(low), float(high), n, unrun=narrows)
@@ -382,14 +378,13 @@ def worst_gap(records: Records) -> Measurement | None:
     while the worst of them still narrows with the epochs.
     """
     gaps = _gaps_in_settings(accuracies(records), "dense")
-    worst = smallest(gaps, {"variant": str})
+    worst = smallest(gaps, {"variant": str}, total=len(SETTINGS))
     if worst is None:
         return None
     sooner = _gaps_in_settings(accuracies(records, quarters=3), "dense")
     sooner = sooner.set_index("variant")["value"]
-    low = worst.low if len(gaps) == len(SETTINGS) else -math.inf
-    narrows = 0 > worst.value > NARROWS * sooner[worst.at]
-    return replace(worst, low=low, high=math.inf if narrows else worst.high)
+    narrows = still_narrows(-worst.value, -sooner[worst.at])
+    return replace(worst, high=math.inf) if narrows else worst
 
 
 def settings_won(records: Records) -> Measurement | None:
@@ -439,7 +434,7 @@ def range_of_accuracy(records: Records) -> Measurement | None:
     gaps = pd.concat([against(end, cell, by="variant").assign(other=cell) for cell in cells])
     pairs = math.comb(len(cells), 2)
     widest = largest(intervals(gaps, ["variant", "other"], family=pairs))
-    narrows = widest.value < NARROWS * np.ptp(sooner.groupby("variant")["value"].mean())
+    narrows = still_narrows(widest.value, np.ptp(sooner.groupby("variant")["value"].mean()))
     return replace(widest, low=0.0 if narrows else max(0.0, widest.low), unrun=narrows)
 
 
@@ -449,10 +444,8 @@ def cost_of_random_removal(records: Records) -> Measurement | None:
     """
     end, sooner = (_over_random_removal(records, quarters) for quarters in (4, 3))
     found = smallest(intervals(end, ["dataset"]))
-    if found is None:
-        return None
-    narrows = 0 < found.value < NARROWS * sooner["value"].mean()
-    return replace(found, low=-math.inf if narrows else found.low)
+    narrows = found and still_narrows(found.value, sooner["value"].mean())
+    return replace(found, low=-math.inf) if narrows else found
 
 
 def _over_random_removal(records: Records, quarters: int) -> pd.DataFrame:

@@ -1,22 +1,16 @@
-"""Training on attacked examples: which runs are compared, and what is measured of one."""
+"""Training on attacked examples: its objective, what is refused, what is measured of a network."""
 
 import dataclasses
 
 import pytest
 import torch
 
-from lib._boundary import PROFILES
 from lib.robustness import attacks, perturb
 from lib.robustness.defences import Adversarial, Trades
 from papers.frontier import experiments
 from papers.frontier.attacked import FRACTIONS, under_attacks
 from papers.shared import study, trained
 from tests.papers import made
-from tests.papers.made import differences
-
-LEVERS = {name: experiments.levers(name) for name in experiments.ATTACK_RADII}
-OF_LEVERS = {name for changes in LEVERS["attacked"].values() for name in changes}
-OF_LEVERS |= {"learning_rate"}
 
 
 @pytest.fixture(scope="module")
@@ -24,52 +18,6 @@ def record(tmp_path_factory):
     store = made.store(tmp_path_factory.mktemp("records"))
     (run,) = (run for run in experiments.attacked("attacked", "smoke") if run.method == "rigl")
     return store.run(dataclasses.replace(run, epochs=8, growing_epochs=4))
-
-
-def test_methods_differ_in_their_links_and_levers_alone():
-    of_rule = {"method", "drop", "grow", "decay", "density", "hidden"}
-    first, *others = (run for run in experiments.attacked("attacked", "paper") if run.seed == 0)
-    for other in others:
-        assert differences(first, other) <= of_rule | OF_LEVERS
-
-
-@pytest.mark.parametrize("experiment", LEVERS)
-def test_every_method_is_tried_with_every_lever_at_both_rates_on_validation_images(experiment):
-    tried = {}
-    for run in experiments.attacked_tuning(experiment, "paper"):
-        assert (run.validation, run.evaluate_test, run.seed) == (5000, False, 0)
-        tried.setdefault(run.method, {})[run.variant] = run
-    assert tried.keys() == experiments.ATTACKED_SEEDS[experiment]["paper"].keys()
-    usual = {method: runs[experiments.USUAL] for method, runs in tried.items()}
-    for method, runs in tried.items():
-        assert len(runs) == 2 * len(LEVERS[experiment])
-        assert len({run.epochs for run in runs.values()}) == 1
-        assert usual[method].adversarial_radius == experiments.ATTACK_RADII[experiment]
-        for lever, changes in LEVERS[experiment].items():
-            slow = "learning rate 0.1" if not changes else f"{lever}, learning rate 0.1"
-            changed = differences(runs[lever], usual[method])
-            assert changed - {"variant"} == set(changes)
-            assert differences(runs[lever], runs[slow]) == {"variant", "learning_rate"}
-            assert runs[slow].learning_rate == 0.1
-
-
-@pytest.mark.parametrize("experiment", LEVERS)
-@pytest.mark.parametrize("profile", PROFILES)
-def test_all_attacks_are_made_at_the_radius_of_the_experiment(experiment, profile):
-    radius, at_all = experiments.ATTACK_RADII[experiment], {0.1, 0.3}
-    for study_made in experiments.all_attacks(experiment, profile):
-        first, *others = study_made.radii
-        assert first == radius and (study_made.parent.validation or at_all <= {first, *others})
-        assert len({first, *others}) == len(study_made.radii)
-
-
-@pytest.mark.parametrize("experiment", LEVERS)
-@pytest.mark.parametrize("profile", PROFILES)
-def test_radius_grows_over_half_of_the_epochs_or_more(experiment, profile):
-    for run in experiments.attacked(experiment, profile):
-        objective = run.objectives()["objective"]
-        assert objective.at_epoch(run.epochs).radius == run.adversarial_radius
-        assert 2 * run.growing_epochs >= run.epochs
 
 
 def test_objective_is_that_of_the_fields():

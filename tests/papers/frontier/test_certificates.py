@@ -1,11 +1,10 @@
-"""Certified training: what its runs change, which epochs have which radius, what is measured."""
+"""Certified training: which epochs have which radius, and what is measured."""
 
 import dataclasses
 
 import pytest
 import torch
 
-from lib._boundary import PROFILES
 from lib.robustness import attacks
 from lib.robustness.certified import is_certified
 from lib.robustness.defences import Certified
@@ -13,19 +12,8 @@ from papers.frontier import experiments
 from papers.frontier.certificates import certificates
 from papers.shared import trained
 from tests.papers import made
-from tests.papers.made import differences
 
 SMALL = experiments.certified("smoke")
-TRIED = {"kappa", "certified_radius", "plain_epochs", "growing_epochs", "learning_rate"}
-
-
-def run_of(profile, method, variant):
-    (found,) = (
-        run
-        for run in experiments.certified(profile)
-        if (run.method, run.variant, run.seed) == (method, variant, 0)
-    )
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -34,34 +22,6 @@ def record(tmp_path_factory):
     (run,) = (run for run in SMALL if (run.method, run.variant) == ("rigl", "certified"))
     store = made.store(tmp_path_factory.mktemp("records"))
     return store.run(dataclasses.replace(run, epochs=8, growing_epochs=3))
-
-
-@pytest.mark.parametrize("profile", PROFILES)
-def test_trainings_differ_in_their_objective_alone(profile):
-    for method in experiments.CERTIFIED_SEEDS[profile]:
-        plain, certified = (run_of(profile, method, v) for v in experiments.TRAININGS)
-        assert {"variant", "certified_radius"} <= differences(plain, certified)
-        assert differences(plain, certified) <= {"variant", *TRIED}
-        assert plain.objectives() == {}
-        objective = certified.objectives()["objective"]
-        assert objective.at_epoch(certified.epochs).radius == certified.certified_radius > 0
-
-
-def test_methods_differ_in_their_links_and_in_what_was_chosen_for_them():
-    of_rule = {"method", "drop", "grow", "decay"}
-    first, *others = (run_of("paper", m, "certified") for m in experiments.CERTIFIED_SEEDS["paper"])
-    for other in others:
-        assert differences(first, other) <= of_rule | TRIED | {"hidden", "density"}
-
-
-def test_every_method_is_tuned_by_the_same_grid_on_validation_images():
-    grids = {}
-    for run in experiments.certified_tuning("paper"):
-        assert (run.validation, run.evaluate_test, run.seed) == (5000, False, 0)
-        tried = run.kappa, run.certified_radius, run.learning_rate
-        grids.setdefault(run.method, []).append((*tried, run.epochs))
-    assert grids.keys() == experiments.CERTIFIED_SEEDS["paper"].keys()
-    assert len(set(grids["rigl"])) == 8 and all(grid == grids["rigl"] for grid in grids.values())
 
 
 def test_schedule_is_that_of_the_run():

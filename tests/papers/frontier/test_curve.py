@@ -1,4 +1,4 @@
-"""Accuracy by the number of links: which runs are compared, and that they end with equal links."""
+"""Accuracy by the number of links: methods end with equal links."""
 
 import dataclasses
 
@@ -6,28 +6,6 @@ import pytest
 
 from lib import models
 from papers.frontier import experiments
-from tests.papers.made import differences
-
-OF_RULE = {"drop", "grow", "decay", "drop_fraction", "density_schedule", "final_share"}
-OF_LINKS = {"density", "er_epsilon", "hidden"}
-OF_GRID = {"learning_rate", "weight_decay", "dropout"}
-
-
-def test_methods_differ_in_their_rule_and_in_what_was_chosen_alone():
-    first, *others = (run for run in experiments.links_curve("paper") if run.seed == 0)
-    for other in others:
-        assert differences(first, other) <= {"method", "variant"} | OF_RULE | OF_LINKS | OF_GRID
-
-
-def test_every_method_is_tuned_by_the_same_grid_on_validation_images():
-    grids = {}
-    for run in experiments.links_curve_tuning("paper"):
-        assert (run.validation, run.evaluate_test) == (5000, False)
-        tried = (run.learning_rate, run.weight_decay, run.dropout, run.seed)
-        grids.setdefault(run.method, []).append(tried)
-        assert run.epochs == experiments.CURVE_SCALES["paper"]["epochs"]
-    assert grids.keys() == experiments.CURVE_RULES.keys()
-    assert len(set(grids["fixed"])) == 24 and all(grid == grids["fixed"] for grid in grids.values())
 
 
 @pytest.mark.parametrize("density", experiments.CURVE_DENSITIES["paper"])

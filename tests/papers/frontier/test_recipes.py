@@ -39,35 +39,11 @@ def test_card_says_how_settings_were_tuned():
     words += " 100 epochs were seen; all else in a first trial that read test images, so that the"
     words += " result may be too high"
     assert words in recipes.card(NAME)
-    (run, *_) = recipes.runs_of(NAME)
-    first_trial = next(
-        other
-        for other in EXPERIMENTS["cifar10_start"].runs("paper")
-        if (other.method, other.variant, other.seed) == ("rigl", "local start", 0)
-    )
-    changed = set()
-    for field in dataclasses.fields(run):
-        if getattr(run, field.name) != getattr(first_trial, field.name):
-            changed.add(field.name)
-    named = {"experiment", "variant", "stand_in"} & changed
-    assert changed - named == {"epochs", "averaging", "method", "drop", "grow", "decay"}
-    tried = {
-        "mnist-certified-1pct": ("radius, kappa and learning rate", "certified_radius kappa"),
-        "mnist-attacked-1pct": (
-            "loss, steps, radius and learning rate",
-            "trades_beta adversarial_steps adversarial_radius",
-        ),
-    }
-    for name, (words, fields) in tried.items():
-        runs = EXPERIMENTS[f"{recipes.RECIPES[name].experiment}_tuning"].runs("paper")
-        runs = [run for run in runs if run.method == "rigl"]
-        assert {run.validation for run in runs} == {5000}
-        varied = set()
-        for field in dataclasses.fields(runs[0]):
-            if len({repr(getattr(run, field.name)) for run in runs}) > 1:
-                varied.add(field.name)
-        assert varied == {"variant", "learning_rate", *fields.split()}
-        assert f"{words} on validation images" in recipes.card(name)
+    for name, tried in (
+        ("mnist-certified-1pct", "radius, kappa and learning rate"),
+        ("mnist-attacked-1pct", "loss, steps, radius and learning rate"),
+    ):
+        assert f"{tried} on validation images" in recipes.card(name)
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)

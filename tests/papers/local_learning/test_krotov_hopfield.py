@@ -119,31 +119,6 @@ def test_first_epoch_of_a_run_is_steps_from_a_normal_start(x):
     torch.testing.assert_close(rule.learn(x, settings, seed=3).weight, desired)
 
 
-def interrupt_after(epochs):
-    def fail(learned):
-        if learned.epoch == epochs:
-            raise KeyboardInterrupt
-
-    return fail
-
-
-def test_resumed_run_has_the_bits_of_an_uninterrupted_one(x, tmp_path):
-    checkpoint = tmp_path / "checkpoint.pt"
-    with pytest.raises(KeyboardInterrupt):
-        rule.learn(x, SMALL, seed=0, checkpoint=checkpoint, on_epoch=interrupt_after(2))
-    resumed = rule.learn(x, SMALL, seed=0, checkpoint=checkpoint)
-    desired = rule.learn(x, SMALL, seed=0)
-    assert torch.equal(resumed.weight, desired.weight)
-    assert resumed.metrics == desired.metrics
-
-
-def test_images_of_any_shape_are_flattened(x):
-    images = x.view(30, 1, 5)
-    assert torch.equal(
-        rule.learn(images, SMALL, seed=0).weight, rule.learn(x, SMALL, seed=0).weight
-    )
-
-
 # --------------------------------------------------------------------- what became of a run
 
 

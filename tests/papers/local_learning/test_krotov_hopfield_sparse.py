@@ -7,8 +7,6 @@ from lib.layers import SparseLinear
 from papers.local_learning import krotov_hopfield as rule
 from papers.local_learning.krotov_hopfield import EVOLUTION, KrotovHopfield
 
-from .test_krotov_hopfield import interrupt_after
-
 SMALL = KrotovHopfield(n_units=12, epochs=4, batch_size=10)
 
 
@@ -45,17 +43,6 @@ def test_evolution_keeps_the_number_of_links_and_changes_which(x):
     replaced = [row["replaced"] for row in evolved.metrics]
     assert min(replaced[:-1]) > 0 and replaced[-1] == 0
     assert not torch.equal(fixed.layer.support.keys, evolved.layer.support.keys)
-
-
-def test_resumed_run_has_the_bits_of_an_uninterrupted_one(x, tmp_path):
-    checkpoint = tmp_path / "checkpoint.pt"
-    options = {"density": 0.3, "seed": 0, "evolution": EVOLUTION}
-    with pytest.raises(KeyboardInterrupt):
-        rule.learn(x, SMALL, checkpoint=checkpoint, on_epoch=interrupt_after(2), **options)
-    resumed = rule.learn(x, SMALL, checkpoint=checkpoint, **options)
-    desired = rule.learn(x, SMALL, **options)
-    assert torch.equal(resumed.layer.to_dense(), desired.layer.to_dense())
-    assert resumed.metrics == desired.metrics
 
 
 @pytest.mark.parametrize(

@@ -78,21 +78,6 @@ def test_a_fit_is_that_of_numpy(rng, weighted):
         assert found.r_squared == pytest.approx(r**2)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("exponent", [1.0, 2.0])
-def test_many_images_recover_the_exponent(generator, exponent, weighted):
-    x = drawn(RANKS[:150] ** -exponent, 15_000, generator)
-    eigenvalues = spectra.covariance_eigenvalues(x)
-    found = spectra.fit(eigenvalues, (10, 100), weighted=weighted)
-    assert found.exponent == pytest.approx(exponent, abs=0.05)  # errors of a percent over a decade
-
-
-def test_few_images_make_the_spectrum_fall_faster(generator):
-    x = drawn(RANKS[:200] ** -1.0, 120, generator)
-    eigenvalues = spectra.covariance_eigenvalues(x)
-    assert spectra.fit(eigenvalues, (10, 110)).exponent > 1.3
-
-
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
@@ -170,11 +155,6 @@ def test_the_parameters_of_a_cut_off_are_found():
     assert table.loc["cut-off", "exponent"] == pytest.approx(1)
     assert table.loc["cut-off", "decay"] == pytest.approx(1 / 60)
     assert not table.loc["power law", "supported"]
-
-
-def test_a_sampled_power_law_is_called_one(generator):
-    x = drawn(RANKS[:150] ** -1.5, 15_000, generator)
-    assert is_power_law(spectra.covariance_eigenvalues(x), (10, 100))
 
 
 def test_white_noise_is_not_called_a_power_law(generator):

@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from papers.pruning import experiments, fronts, studies, training
+from papers.pruning import fronts, studies, training
 from papers.pruning.studies import FrontStudy, RegionStudy
-from tests import processes
 from tests.papers import made
 
 from .made import SMALL, task
@@ -19,14 +18,6 @@ def whole(tmp_path_factory):
     store = made.store(tmp_path_factory.mktemp("whole"))
     store.run(SMALL)
     return store
-
-
-@pytest.mark.ci
-def test_killed_search_goes_on_to_the_same_front(whole, store):
-    processes.kill_after(store, SMALL, 1)
-    resumed, desired = store.run(SMALL), whole.stored(SMALL)
-    np.testing.assert_array_equal(resumed.arrays[training.MASKS], desired.arrays[training.MASKS])
-    np.testing.assert_array_equal(resumed.metrics.to_numpy(), desired.metrics.to_numpy())
 
 
 def test_front_of_a_record_is_that_of_its_table(whole):
@@ -72,17 +63,6 @@ def test_members_compared_are_spread_over_densities_and_hold_both_ends():
     densities = np.array([0.5, 0.1, 0.9, 0.3, 0.7])
     rows = studies.spread_over(densities, 3)
     np.testing.assert_array_equal(densities[rows], [0.1, 0.5, 0.9])
-
-
-def test_ten_runs_of_both_methods_stand_behind_every_front():
-    counts = {}
-    for run in experiments.searches("paper"):
-        if run.variant != "corrected":
-            continue
-        assert (run.population, run.offspring, run.evaluations) == (30, 2, 200)
-        place = run.dataset, run.method
-        counts[place] = counts.get(place, 0) + 1
-    assert set(counts.values()) == {10} and len(counts) == 10
 
 
 STUDY = FrontStudy("mask_fronts", parent=SMALL, dataset="digits")

@@ -7,22 +7,6 @@ from scipy import stats
 from papers.pruning import influence
 
 
-def smallest_p(counts, rng):
-    return influence.p_values_of_runs(counts, rng=rng, draws=99).min()
-
-
-def p_of_agreement(counts, rng):
-    return influence.agreement(counts, rng=rng, draws=99).p
-
-
-@pytest.mark.parametrize("p_of", [smallest_p, p_of_agreement])
-def test_agreement_by_chance_is_found_as_often_as_stated(p_of):
-    # 200 families of 5 runs and 30 features; below .1 should be one in ten: 20 ± 4.2
-    rng = np.random.default_rng(1)
-    found = sum(p_of(rng.binomial(10, 0.5, size=(5, 30)), rng) <= 0.1 for _ in range(200))
-    assert abs(found - 20) < 4 * 4.3
-
-
 def test_feature_that_every_run_keeps_is_found(rng):
     counts = rng.binomial(10, 0.2, size=(10, 50))
     counts[:, 7] = 10

@@ -45,11 +45,10 @@ def drawn(rng):
     return rng.integers(0, 8, 40) / 8, rng.integers(0, 6, 60) / 8
 
 
-@pytest.mark.parametrize("temperature", [1.0, 7.0, 1000.0])
-def test_largest_softmax_is_the_formula(temperature):
-    powers = np.exp((Z.numpy() - Z.numpy().max(1, keepdims=True)) / temperature)
+def test_largest_softmax_is_the_formula():
+    powers = np.exp((Z.numpy() - Z.numpy().max(1, keepdims=True)) / 1000)
     desired = powers.max(1) / powers.sum(1)
-    assert_allclose(ood_detection.largest_softmax(Z, temperature), desired, rtol=1e-12)
+    assert_allclose(ood_detection.largest_softmax(Z), desired, rtol=1e-12)
 
 
 def test_single_precision_does_not_tie_the_scores_at_temperature_1000(rng):

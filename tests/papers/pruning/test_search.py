@@ -27,18 +27,6 @@ def density_against_sparsity(masks):
     return np.stack([density, 1 - density], axis=1)
 
 
-def interrupt_at(step):
-    """Something to be called after every step that fails at one of them."""
-    done = []
-
-    def fail(_):
-        done.append(None)
-        if len(done) == step:
-            raise KeyboardInterrupt
-
-    return fail
-
-
 def test_initial_masks_have_uniform_densities(rng):
     masks = search.initial_masks(2000, 1000, rng=rng)
     assert stats.kstest(masks.mean(axis=1), "uniform").pvalue > 0.01
@@ -49,14 +37,6 @@ def test_initial_masks_have_ones_at_every_position_equally(rng):
     counts = masks.sum(axis=0)
     spread = np.sqrt(4000 / 4)  # at most, of a count of half of them
     np.testing.assert_array_less(np.abs(counts - counts.mean()), 4 * spread)
-
-
-def test_search_reaches_every_point_of_a_known_front():
-    settings = Settings(offspring=30, evaluations=4000)
-    found = search.run(leading_ones_trailing_zeros, LENGTH, settings, seed=0)
-    points = found.objectives[fronts.front(found.objectives)]
-    desired = [(-i, i - LENGTH) for i in range(LENGTH + 1)]
-    assert sorted(map(tuple, points)) == sorted(desired)
 
 
 def test_search_is_nsga2_of_pymoo():
@@ -101,23 +81,6 @@ def test_random_search_covers_what_the_law_says():
     assert abs(np.mean(volumes) - desired) < 4 * error + 1e-3  # densities are whole thousandths
 
 
-@pytest.mark.parametrize(("method", "step"), [("nsga2", 1), ("nsga2", 30), ("random_search", 5)])
-def test_interrupted_search_goes_on_to_the_same_masks(method, step, tmp_path):
-    settings = Settings(method=method, evaluations=120)
-    whole = search.run(leading_ones_trailing_zeros, LENGTH, settings, seed=1)
-    file = tmp_path / "search.pt"
-    place = {"seed": 1, "checkpoint": file}
-    with pytest.raises(KeyboardInterrupt):
-        search.run(
-            leading_ones_trailing_zeros, LENGTH, settings, **place, on_step=interrupt_at(step)
-        )
-    resumed = search.run(leading_ones_trailing_zeros, LENGTH, settings, **place)
-    np.testing.assert_array_equal(resumed.packed, whole.packed)
-    np.testing.assert_array_equal(resumed.objectives, whole.objectives)
-    np.testing.assert_array_equal(resumed.repeated, whole.repeated)
-    np.testing.assert_array_equal(resumed.population, whole.population)
-
-
 def test_repeated_mask_has_all_its_objectives_and_is_not_evaluated_again():
     seen = []
 
@@ -160,10 +123,3 @@ def test_checkpoint_of_another_search_is_refused(fields, seed, length, sentence,
     settings = Settings(**fields)
     with pytest.raises(ValueError, match=sentence):
         search.run(leading_ones_trailing_zeros, length, settings, seed=seed, checkpoint=file)
-
-
-def test_broken_checkpoint_is_named(tmp_path):
-    file = tmp_path / "search.pt"
-    file.write_bytes(b"no checkpoint")
-    with pytest.raises(ValueError, match="search.pt cannot be read"):
-        search.run(leading_ones_trailing_zeros, LENGTH, Settings(), seed=0, checkpoint=file)

@@ -138,11 +138,3 @@ def test_nothing_run_gives_empty_tables():
     of_fronts = studies.chosen_gains, studies.chosen_votes, studies.overstatement
     for table in (*of_searches, *of_fronts):
         assert table([]).empty
-
-
-def test_vote_is_chosen_on_validation_images():
-    rows = voted(50, 0.8, vote=0.9, best=0.8, mean=0.7, alike=0.75)
-    rows += voted(60, 0.9, vote=0.6, best=0.5, mean=0.4, alike=0.45)
-    found, voters = percent([studied(0, FRONT + rows)])
-    assert voters == [4]
-    assert (found["vote"], found["alike"]) == pytest.approx((60, 45))

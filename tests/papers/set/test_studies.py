@@ -11,10 +11,8 @@ import pytest
 from scipy import stats
 
 from lib import data, topology
-from lib.runs.experiment import PROFILES
 from lib.topology import power_law, structure
-from papers import EXPERIMENTS
-from papers.set import experiments, studies
+from papers.set import studies
 from papers.shared import trained
 from papers.shared.sparse_training import SparseTraining
 from papers.shared.study import Study
@@ -345,49 +343,6 @@ NONE, HALF, FEW = (RISING, RISING), (RISING, FALLING), (RISING, RISING, FALLING)
 )
 def test_epochs_are_counted_until_half_of_the_layers_are_significant(hidden, share):
     assert studies.epochs_until_significant(with_degrees(**hidden)) == share
-
-
-# which networks are studied
-
-LINKS = [name for name in experiments.DRAWS if name != "scale_free_long"]
-each_study_of_links = pytest.mark.parametrize("experiment", LINKS)
-
-
-@each_study_of_links
-@pytest.mark.parametrize("profile", PROFILES)
-def test_studies_of_links_are_of_the_sparse_networks(experiment, profile):
-    parents = [run.parent for run in EXPERIMENTS[experiment].runs(profile)]
-    networks = EXPERIMENTS["adaptive_topology"].runs(profile)
-    methods = {"set", "rigl", "set_random_removal", "fixed"}
-    asked = [run for run in networks if run.method in methods]
-    assert {run.method for run in asked} == methods and all(run in parents for run in asked)
-    assert all((run.density or run.er_epsilon) and run.inherits is None for run in parents)
-    others = {run for run in parents if run.experiment != "adaptive_topology"}
-    assert bool(others) == ((experiment, profile) == ("scale_free", "paper"))
-
-
-def test_degrees_after_long_training_are_those_of_seeds_that_no_shorter_run_has():
-    long = [run.parent for run in EXPERIMENTS["scale_free_long"].runs("paper")]
-    assert {(run.dataset, run.method, run.variant) for run in long} == {
-        ("mnist", "set", "published")
-    }
-    shorter = [
-        run
-        for run in EXPERIMENTS["set_mlp"].runs("paper")
-        if (run.dataset, run.method) == ("mnist", "set")
-    ]
-    assert {run.epochs for run in long} == {1000} and max(run.epochs for run in shorter) < 1000
-    assert len({run.seed for run in long}) == 10
-    assert {run.seed for run in long}.isdisjoint(run.seed for run in shorter)
-
-
-def test_degrees_are_studied_in_sets_own_network_on_mnist_with_five_seeds():
-    parents = [run.parent for run in EXPERIMENTS["scale_free"].runs("paper")]
-    own = [run for run in parents if run.experiment == "set_mlp" and run.dataset == "mnist"]
-    seeds = {(run.method, run.variant, run.seed) for run in own}
-    kinds = {("set", "tuned"), ("set", "published"), ("fixed", "tuned")}
-    assert {(*kind, seed) for kind in kinds for seed in range(5)} <= seeds
-    assert not any(run.dataset.startswith("higgs") for run in parents)
 
 
 # what notebooks measure

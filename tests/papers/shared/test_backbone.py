@@ -75,22 +75,6 @@ def test_map_stands_as_the_image_does():
     assert change[:2, 2:].sum() > change.sum() / 2  # a quarter of the map
 
 
-def tensorflow_padded(x, weight, stride):
-    """A convolution with padding "same", as TensorFlow pads: bottom and right first."""
-    side, kernel = x.shape[-1], weight.shape[-1]
-    total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
-    before, after = total // 2, total - total // 2
-    return F.conv2d(F.pad(x, (before, after, before, after)), weight, stride=stride)
-
-
-@pytest.mark.parametrize("stride", [1, 2])
-def test_turning_image_and_kernel_gives_tensorflows_padding(generator, stride):
-    x = torch.rand(1, 3, 8, 8, generator=generator, dtype=torch.float64)
-    weight = torch.rand(4, 3, 3, 3, generator=generator, dtype=torch.float64)
-    turned = F.conv2d(x.flip(-2, -1), weight.flip(-2, -1), stride=stride, padding=1)
-    assert_allclose(turned.flip(-2, -1), tensorflow_padded(x, weight, stride), atol=1e-12)
-
-
 def test_pixels_go_to_plus_and_minus_one_turned_round():
     images = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
     images[0, :, 0, 1] = 255

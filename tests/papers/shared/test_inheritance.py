@@ -7,9 +7,7 @@ import torch
 
 from papers.shared import trained
 from papers.shared.inheritance import inherit_
-from tests.papers import made
 from tests.papers.made import BASE
-from tests.stored import contents
 
 DENSE = dataclasses.replace(BASE, density=None, drop=None)
 
@@ -32,21 +30,6 @@ def test_run_inherits_links_or_degrees_with_new_weights(inherits, store):
     assert (support.col == old.col).all() == (inherits == "support")
     weights = [trained.state(r.arrays)["linear1.values"] for r in (record, parent)]
     assert not torch.isclose(*weights).any()
-
-
-@pytest.mark.parametrize("inherits", ["degrees", "largest"])
-def test_interrupted_heir_resumes_to_the_same_bits(inherits, store, tmp_path):
-    run = child(inherits, epochs=3)
-    store.run(run.parent)
-
-    def interrupt(epoch):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        store.run(run, progress=interrupt)
-    assert store.work_of(run).exists()
-    resumed = store.run(run)
-    assert contents(resumed) == contents(made.store(tmp_path / "elsewhere").run(run))
 
 
 def test_pruned_network_keeps_the_largest_weights_and_the_rest(store):

@@ -4,7 +4,7 @@ import pytest
 
 from lib import data, models
 from papers.shared import methods
-from papers.shared.methods import METHODS, PARENTS, profiled, trainings
+from papers.shared.methods import trainings
 
 
 @pytest.mark.parametrize(
@@ -29,12 +29,6 @@ SETTINGS = {**methods.NETWORKS["adaptive_topology"], "tuned_as": "adaptive_topol
 SETTINGS |= {"dataset": ["mnist", "digits"], "epochs": {"dense": 2, "others": 5}, "seed": range(2)}
 
 
-@pytest.mark.parametrize("method", PARENTS)
-def test_network_that_inherits_starts_from_the_same_seed_and_data_set(method):
-    parents = trainings("x", **SETTINGS, method=[PARENTS[method]])
-    assert [run.parent for run in trainings("x", **SETTINGS, method=[method])] == parents
-
-
 @pytest.mark.parametrize("method", ["set", "dense_small", "set_retrained"])
 def test_stand_ins_are_the_runs_on_their_own_data_set(method):
     settings = {**SETTINGS, "method": [method], "dataset": ["mnist"]}
@@ -42,30 +36,6 @@ def test_stand_ins_are_the_runs_on_their_own_data_set(method):
     others = trainings("x", **{**settings, "dataset": ["digits"]})
     assert [run.stand_in for run in found] == others
     assert all(run.parent is None or run.parent.stand_in is None for run in found)
-
-
-def test_settings_of_a_data_set_go_before_those_of_the_network():
-    chosen = methods.chosen_settings("adaptive_topology", "set", "fashion_mnist")
-    usual = methods.CHOSEN["adaptive_topology", "set"]
-    assert usual["dropout"] != 0.3 and chosen == {**usual, "dropout": 0.3}
-    higgs = [methods.chosen_settings("set_mlp", "set", name) for name in ("higgs", "higgs_sample")]
-    assert higgs[0] == higgs[1] != methods.CHOSEN["set_mlp", "set"]
-    assert methods.chosen_settings("unheard_of", "set", "mnist") == {}
-
-
-def test_support_of_the_final_links_has_as_many_as_set_keeps():
-    settings = {**methods.ER_20, "dataset": ["mnist"], "seed": range(1)}
-    ours, fixed = trainings("x", **settings, method=["set", "fixed_final"])
-    kept = ours.er_epsilon * (1 - ours.drop_fraction)
-    assert fixed.er_epsilon == pytest.approx(kept) and fixed.drop is None
-
-
-@pytest.mark.parametrize("method", sorted({*METHODS} - {"fixed_final"}))  # of er_epsilon alone
-def test_smoke_networks_are_narrow_and_on_digits(method):
-    (run,) = profiled("adaptive_topology", "smoke", [method])
-    assert run.dataset == "digits" and run.epochs == 3
-    assert run.hidden == (200,) * 3 or method == "dense_small"
-    assert max(run.hidden) <= 200
 
 
 def test_runs_that_would_fetch_their_data_first_are_left_out(monkeypatch):

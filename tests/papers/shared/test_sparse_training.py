@@ -1,7 +1,6 @@
 """Training of sparse networks as runs: what is recorded, resumed to the same bits, refused."""
 
 import dataclasses
-import shutil
 
 import pytest
 import torch
@@ -63,16 +62,6 @@ def test_killed_run_resumes_to_the_same_bits(run, kill_after, store, tmp_path):
     assert contents(resumed) == contents(elsewhere.run(run))
 
 
-def test_two_processes_share_one_run(store):
-    started = [processes.start_run(store, BASE) for _ in range(2)]
-    epochs = [processes.messages(pipe) for _, pipe in started]
-    for process, _ in started:
-        process.join(60)
-        assert process.exitcode == 0
-    assert sorted(epochs) == [[], [1, 2, 3, 4, 5, 6]]
-    assert store.stored(BASE).config == BASE
-
-
 def test_damaged_checkpoint_is_named(store):
     work = (store.runs / BASE.name).with_suffix(".work")
     work.mkdir(parents=True)
@@ -88,43 +77,12 @@ def test_lost_epochs_are_named(store):
         len(store.stored(BASE).metrics)
 
 
-@pytest.mark.ci
-def test_sweep_in_processes_gives_the_records_of_the_loop(store):
-    runs = [dataclasses.replace(BASE, seed=seed, epochs=2) for seed in range(3)]
-    records = executors.sweep(store, runs, jobs=2, progress=False)
-    parallel = [contents(record) for record in records]
-    shutil.rmtree(store.runs)
-    records = executors.sweep(store, runs, jobs=1, progress=False)
-    assert parallel == [contents(record) for record in records]
-
-
 def test_sweep_does_the_others_when_a_run_diverges(store):
     bad = dataclasses.replace(BASE, learning_rate=1e9, seed=1)
     sentence = r"1 of 2 runs failed.*seed 1.*epoch 1, step"
     with pytest.raises(executors.RunsFailed, match=sentence):
         executors.sweep(store, [bad, BASE], progress=False)
     assert store.stored(BASE) is not None
-
-
-def test_missing_data_are_replaced_only_where_the_configuration_says_so(store, monkeypatch):
-    load_once, origin = data.load_once, data.origin
-
-    def only_digits(function):
-        def asked(name, **options):
-            if name != "digits":
-                raise data.DataUnavailable(name)
-            return function(name)
-
-        return asked
-
-    monkeypatch.setattr(data, "load_once", only_digits(load_once))
-    monkeypatch.setattr(data, "origin", only_digits(origin))
-    digits = dataclasses.replace(BASE, epochs=1)
-    mnist = dataclasses.replace(digits, dataset="mnist")
-    with pytest.raises(data.DataUnavailable):
-        store.run(mnist)
-    record = store.run(dataclasses.replace(mnist, stand_in=digits))
-    assert record.config.dataset == "digits" and record.config.name == digits.name
 
 
 VARIANTS = [  # the authors' own programs depart from their paper in these

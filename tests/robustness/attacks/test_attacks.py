@@ -40,8 +40,7 @@ def test_attack_keeps_shape_bounds_and_model(small, name):
     model, x, y = small
     model, x, bounds = model.float(), (3 * x - 1).float(), (-1.0, 2.0)
     before, example = copy.deepcopy(model.state_dict()), x.clone()
-    values = {"values": bounds} if name == "one_pixel" else {}
-    x_adv = ANY[name](model, x, y, bounds=bounds, **values)
+    x_adv = ANY[name](model, x, y, bounds=bounds)
     assert x_adv.shape == x.shape and x_adv.dtype == torch.float32 and not x_adv.requires_grad
     assert x_adv.min() >= -1 and x_adv.max() <= 2 and torch.equal(x, example)
     torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)

@@ -53,18 +53,6 @@ def test_square_takes_rows_and_images_alike(small, shape):
     assert torch.equal(x_adv, desired.view_as(x_adv))
 
 
-def test_one_pixel_takes_the_worst_change_of_several_adversarial_ones():
-    model = nn.Linear(4, 2, bias=False).eval()
-    rows = torch.tensor([[1.0, 1, 1, 1], [0.96, 0.8, 0.8, 2.4]])
-    model.weight.data = rows
-    x, y = torch.tensor([[0.5, 0.5, 0.5, 0.1]]), torch.tensor([0])
-    x_adv = attacks.one_pixel(model, x, y, values=(0.0, 1.0))
-    assert x_adv.tolist() == [[0.5, 0.5, 0.5, 1.0]]
-    changes = [x.index_fill(1, torch.tensor([i]), v) for i in range(4) for v in (0.0, 1.0)]
-    adversarial = [change for change in changes if model(change).argmax() == 1]
-    assert len(adversarial) > 1  # the first of them is another one
-
-
 def test_one_pixel_goes_from_the_lowest_to_the_highest_value():
     model = nn.Linear(1, 2).eval()
     model.weight.data = torch.tensor([[0.0], [1.0]])
@@ -78,8 +66,8 @@ def test_one_pixel_agrees_with_brute_force():
     model = affine(n_classes=3, n_in=9)
     x = torch.rand(30, 9, generator=seeded(4))
     y = model(x).argmax(1)
-    values = (0.0, 0.5, 1.0)
-    x_adv = attacks.one_pixel(model, x, y, values=values)
+    values = (0.0, 0.25, 0.5, 0.75, 1.0)
+    x_adv = attacks.one_pixel(model, x, y)
     margins = []
     for pixel, value in itertools.product(range(9), values):
         change = x.index_fill(1, torch.tensor([pixel]), value)

@@ -6,11 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from lib import data, train
-from lib.runs.experiment import Workspace
-from papers.set.cnn import channels
+from lib import train
 from papers.shared import features, trained
-from papers.shared import training as shared
 from tests.papers.set.cnn.made import SMALL, TOP
 
 
@@ -39,23 +36,6 @@ def test_network_of_a_record_is_the_one_that_was_trained(store):
     assert actual == record.environment["final"]["test_accuracy"]
 
 
-def test_replay_gives_the_first_epochs(store, tmp_path):
-    record = store.run(SMALL)
-    workspace = Workspace(tmp_path, lambda done: None, lambda run, enough: None)
-    again = shared.replay(SMALL, workspace, 2)
-    assert again.metrics["train_loss"].tolist() == pytest.approx(
-        record.metrics["train_loss"][:2].tolist(), rel=1e-6
-    )
-    epochs = {name.rpartition(".")[2] for name in again.arrays}
-    assert epochs == {"0", "1", "2", "links", "usefulness"}
-    for name, array in again.arrays.items():
-        stored = record.arrays[name]
-        if name.startswith(channels.ARRAYS):  # a row an epoch
-            assert len(array) == 3
-            stored = stored[:3]
-        np.testing.assert_array_equal(array, stored)
-
-
 @pytest.mark.filterwarnings("ignore:fit goes by autograd")
 def test_watching_changes_nothing(tmp_path):
     split = SMALL.split()
@@ -76,13 +56,6 @@ def test_layers_on_features_take_training_and_validation_part(store):
     assert record.environment["architecture"] == f"{found.n_features}-24-20-5"
     assert record.environment["data"]["weights"] == found.sha256["weights"]
     assert record.arrays["channels.links"].shape == (3, found.n_features)
-
-
-def test_test_images_are_a_stratified_part():
-    whole = data.load("digits")
-    split = SMALL.split()
-    desired = whole.y_test.bincount() * 50 / len(whole.y_test)
-    assert len(split.x_test) == 50 and (split.y_test.bincount() - desired).abs().max() <= 1
 
 
 @pytest.mark.parametrize(

@@ -111,24 +111,6 @@ def test_bars_and_stripes_are_learned(links):
     assert exact.ceiling(x) > likelihood > exact.ceiling(x) - 0.3
 
 
-def test_biases_learn_the_means_of_independent_columns():
-    p = torch.tensor([0.1, 0.3, 0.5, 0.9])
-    x = torch.bernoulli(p.expand(2000, 4), generator=seeded(0))
-    rbm = machine(4, 3, std=0.0, density=0.5)
-    settings = Settings(30, batch_size=50, learning_rate=0.1, schedule="cosine")
-    fit(rbm, x, settings, seed=0)
-    _, of_v, _ = moments(rbm)
-    assert_allclose(of_v, x.mean(0), atol=0.05)
-
-
-def test_likelihood_rises_by_one_sweep():
-    x, rbm = bars_and_stripes(3), machine(9, 8, std=0.05, density=0.6)
-    before = -rbm.free_energy(x).mean().item() - exact.log_z(rbm)
-    settings = Settings(400, batch_size=16, learning_rate=0.1, schedule="constant")
-    fit(rbm, x, settings, seed=0)
-    assert -rbm.free_energy(x).mean().item() - exact.log_z(rbm) > before + 1
-
-
 # links
 
 
@@ -331,10 +313,3 @@ def test_checkpoint_of_another_run_is_refused(tmp_path):
         weights_after(dataclasses.replace(SETTINGS, learning_rate=0.001), checkpoint=path)
     with pytest.raises(ValueError, match="steps = 1, not 3"):
         weights_after(SETTINGS, chains=Chains(3), checkpoint=path)
-
-
-def test_foreign_checkpoint_is_refused(tmp_path):
-    path = tmp_path / "checkpoint.pt"
-    torch.save({"format": 2}, path)
-    with pytest.raises(ValueError, match="of another version of this loop: delete it"):
-        weights_after(SETTINGS, checkpoint=path)

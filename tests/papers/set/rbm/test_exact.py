@@ -20,16 +20,6 @@ def test_log_z_is_the_sum_over_every_state(widths, links):
     assert_allclose(exact.log_z(rbm), log_p.logsumexp(0), rtol=1e-13)
 
 
-def test_star_is_summed_by_hand():
-    """One hidden unit with 40 visible ones: ln of a sum of two products."""
-    rbm = machine(40, 1)
-    a, w, c = rbm.visible_bias.detach(), rbm.to_dense()[0], rbm.hidden_bias.item()
-    zero = torch.zeros(40)
-    off = torch.logaddexp(zero, a).sum()
-    on = c + torch.logaddexp(zero, a + w).sum()
-    assert_allclose(exact.log_z(rbm), torch.logaddexp(off, on).detach(), rtol=1e-13)
-
-
 def test_chain_is_eliminated_leaf_by_leaf():
     """v0 - h0 - v1 - h1 - … of 15 + 15 units, by two-by-two transfer matrices."""
     n = 15

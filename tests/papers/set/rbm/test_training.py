@@ -8,10 +8,8 @@ import torch
 from numpy.testing import assert_allclose
 
 from lib import data
-from papers.set.rbm import contrastive_divergence, exact, training
+from papers.set.rbm import exact, training
 from papers.set.rbm.training import RBMTraining
-from tests.papers import made
-from tests.processes import kill_after
 
 TINY = {
     "experiment": "set_rbm_dna",
@@ -44,19 +42,6 @@ def test_record_holds_likelihoods_links_and_the_machine(store):
     assert record.summary()["links_training"] == 4 * (64 + 12)
     best = record.metrics.loc[record.metrics["valid"].idxmax(), "epoch"]
     assert final["best_epoch"] == best
-
-
-def test_killed_run_goes_on_to_the_same_record(store, tmp_path, monkeypatch):
-    run = RBMTraining(**TINY)
-    whole = store.run(run)
-    other = made.store(tmp_path / "elsewhere")
-    monkeypatch.setattr(contrastive_divergence, "CHECKPOINT_SECONDS", 0.0)
-    kill_after(other, run, 3)
-    assert (other.runs / run.name).with_suffix(".work").is_dir()
-    resumed = other.run(run)
-    assert resumed.metrics.equals(whole.metrics)
-    assert set(resumed.arrays) == set(whole.arrays)
-    assert all(np.array_equal(resumed.arrays[name], whole.arrays[name]) for name in whole.arrays)
 
 
 def test_shipped_record_gives_the_machine_back(store):
