@@ -44,6 +44,12 @@ def test_curves_are_named_at_their_ends(rows):
     assert not fig.legends and [words(ax) for ax in fig.axes] == [["dense", "SET"]] * 2
 
 
+def test_names_at_the_ends_do_not_overlap(rows):
+    fig = plots.draw(sns.relplot, rows, "Which is better?", ylim=(0, 100), **CURVES)
+    places = [text.get_window_extent() for text in fig.axes[0].texts]
+    assert places[0].y1 <= places[1].y0 + 1
+
+
 BELOW = {  # which rows are there, and what is said of their seeds
     "seed < 3": "mean of 3 seeds, band: ± sd",
     "method == 'set' or epoch == 2 or seed < 2": "mean of 2 to 3 seeds, band: ± sd",
@@ -66,6 +72,14 @@ def test_two_numbers_of_a_seed_are_refused_and_named(rows, plot, axes):
     at = r"two numbers where one is expected, at \{.*'method': 'SET'.*'seed': 0\}: filter"
     with pytest.raises(ValueError, match=at):
         plots.draw(plot, both, "Which is better?", **axes)
+
+
+def test_two_numbers_of_a_seed_in_one_cell_are_refused(rows):
+    publishing.begin("10_set_mlp", "paper")
+    with pytest.raises(
+        ValueError, match="two numbers where one is expected, at {'dataset': 'mnist"
+    ):
+        plots.wide(rows.assign(network="any"), ["dataset"], "method")
 
 
 def test_two_intervals_of_one_cell_are_refused():
@@ -213,6 +227,38 @@ def test_curves_of_other_things_than_methods_differ_in_dashes(rows):
     fig = plots.draw(sns.relplot, of_set, "Best?", x="epoch", y="value", hue="dataset", ends=False)
     assert len({line.get_linestyle() for line in fig.axes[0].lines[:2]}) == 2
     assert [text.get_text() for text in fig.legends[0].get_texts()] == ["MNIST", "Fashion-MNIST"]
+
+
+@pytest.mark.parametrize(
+    "name, lines", [("end", 1), ("share of the neurons in the largest component", 2)]
+)
+def test_titles_wider_than_their_panels_have_two_lines(rows, name, lines):
+    options = CURVES | {"row": "when", "ends": False}
+    fig = plots.draw(sns.relplot, rows.assign(when=name), "title", **options)
+    assert [len(ax.get_title().splitlines()) for ax in fig.axes] == [lines] * 2
+
+
+def test_means_are_written_clear_of_the_row_above(rows):
+    fig = plots.draw(sns.catplot, rows.query("epoch == 1"), "Best?", write=".1%", **POINTS)
+    fig.draw_without_rendering()
+    ax = fig.axes[0]
+    first, second = ax.transData.transform([(0.9, 0), (0.9, 1)])[:, 1]
+    assert ax.texts[1].get_window_extent().y1 < first - 3 and second < first
+
+
+def test_percents_below_panels_side_by_side_stand_apart():
+    """As the norms gained in notebook 31, where long names leave little room for three panels."""
+    names = ["published", "as released, and after it"]
+    places = itertools.product(["local learning (KH)", "BP + Jacobian of units"], "abc", names)
+    table = pd.DataFrame(places, columns=["row", "panel", "variant"]).assign(seed=0, value=2.0)
+    options = {"x": "value", "y": "row", "hue": "variant", "col": "panel", "percent": "x"}
+    fig = plots.draw(sns.catplot, table, "title", **options, kind="strip", xlim=(-1, 3))
+    fig.draw_without_rendering()
+    for ax in fig.axes[:3]:
+        shown = [text for text in ax.get_xticklabels() if -1 <= text.get_position()[0] <= 3]
+        boxes = [text.get_window_extent() for text in shown]
+        assert len(boxes) > 1
+        assert all(left.x1 + 10 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
 def test_of_no_rows_the_picture_says_what_is_missing(rows):

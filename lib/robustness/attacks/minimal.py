@@ -21,7 +21,6 @@ from .setting import (
     note_gradient_,
 )
 
-OVERSHOOT = 0.02  # of a step of DeepFool
 BISECTIONS = 14  # of the line from there to the example; more would end within rounding of it
 
 
@@ -33,6 +32,7 @@ def deepfool(
     *,
     norm: str = "l2",
     steps: int = 50,
+    overshoot: float = 0.02,
     bounds: Bounds = UNIT,
 ) -> Tensor:
     r"""Steps to the nearest boundary of the linearised classifier, until the class changes.
@@ -42,14 +42,15 @@ def deepfool(
         f_j = z_j - z_y, \quad w_j = \nabla_x f_j, \qquad
         \delta = \frac{|f_l|}{\|w_l\|_2^2} w_l \;\text{ or }\; \frac{|f_l|}{\|w_l\|_1} sign(w_l)
 
-    with q = 2 for "l2" and 1 for "linf"; x moves by 1.02 times :math:`\delta`, clipped.
+    with q = 2 for "l2" and 1 for "linf"; x moves by 1 + overshoot times :math:`\delta`, clipped.
 
     Source: [MoosaviDezfooli2016], Algorithm 2 and Section 3.3.
-    Departs: the bounds; the overshoot of 0.02 is part of every step; and a step is longer by 1e-5,
-    for clipped steps alone may come ever closer to a boundary without crossing it.
+    Departs: the bounds; the overshoot is part of every step; and a step is longer by 1e-5, for
+    clipped steps alone may come ever closer to a boundary without crossing it.
 
     Args:
         steps: linearisations at most, each a backward pass for each class.
+        overshoot: at least 0.
         model, x, y, norm, bounds: as in :func:`fgsm`.
     Returns: like x; the first adversarial point, or x where none was found.
     Raises: ValueError as :func:`fgsm`.
@@ -60,7 +61,7 @@ def deepfool(
         f, w = _linearised(model, x_t[rows], y[rows])
         note_gradient_(model, w.abs().amax(1), rows)
         delta = _to_nearest_boundary(f, w, norm)
-        stepped = x_t[rows] + (1 + OVERSHOOT) * delta
+        stepped = x_t[rows] + (1 + overshoot) * delta
         x_t[rows] = stepped.clamp(*bounds)
         best.keep_(rows, x_t[rows], score(model, x_t[rows], y[rows]))
     return torch.where(best.broken[:, None], best.x, x)
@@ -106,32 +107,34 @@ def carlini_wagner(
     search_steps: int = 9,
     learning_rate: float = 0.01,
     initial_constant: float = 0.001,
+    confidence: float = 0.0,
     start_margin: float = 0.01,
     bounds: Bounds = UNIT,
 ) -> Tensor:
     r"""Carlini and Wagner's L2 attack: Adam on distance and margin, and a search for their balance.
 
     .. math::
-        \min_w \|x' - x\|_2^2 + c \max(z_y - \max_{j \ne y} z_j, 0), \qquad
+        \min_w \|x' - x\|_2^2 + c \max(z_y - \max_{j \ne y} z_j + \kappa, 0), \qquad
         x' = low + (high - low) \tfrac{1}{2} (\tanh w + 1)
 
     Source: [Carlini2017], Section VI-A.
-    Departs: untargeted, without a margin to be reached. Only differences of logits enter, so that a
-    constant added to all of them changes nothing. Pixels start a little nearer to the middle: at a
-    bound tanh is flat, so that a black background would hardly move in few steps. The authors' code
-    has a ``start_margin`` of 1e-6, which breaks fewer images in 50 to 200 steps.
+    Departs: untargeted. Only differences of logits enter, so that a constant added to all of them
+    changes nothing. Pixels start a little nearer to the middle: at a bound tanh is flat, so that a
+    black background would hardly move in few steps. The authors' code has a ``start_margin`` of
+    1e-6, which breaks fewer images in 50 to 200 steps.
 
     Args:
         steps: of Adam for each c; fewer if a tenth of them brings no example progress.
         search_steps: values of c tried: ten times larger until one breaks, then by bisection.
         learning_rate: of Adam, in w.
         initial_constant: the first c.
+        confidence: :math:`\kappa`, the margin that an adversarial point must have.
         start_margin: share of its distance from the middle of the bounds by which a pixel starts
             nearer to it, in (0, 1).
         model, x, y, bounds: as in :func:`fgsm`.
     Returns: like x; the closest adversarial point found, or x. Raises: ValueError as :func:`fgsm`.
     """
-    objective = _Objective(model, x, y, start_margin, bounds)
+    objective = _Objective(model, x, y, confidence, start_margin, bounds)
     best = Best(x)
     lower = x.new_zeros(len(x))
     upper = x.new_full((len(x),), math.inf)
@@ -153,6 +156,7 @@ class _Objective(NamedTuple):
     model: nn.Module
     x: Tensor
     y: Tensor
+    confidence: float
     start_margin: float
     bounds: Bounds
 
@@ -174,12 +178,13 @@ class _Objective(NamedTuple):
                 x_t = self.pixels(w)
                 seen = x_t.view_as(x_t)  # its gradient is without that of the distance
                 z = self.model(seen)
+                gain = margin(z, self.y)
                 squares = (x_t - self.x).square().sum(1)
-                loss = squares + constant * (-margin(z, self.y)).clamp(min=0)
+                loss = squares + constant * (self.confidence - gain).clamp(min=0)
                 w.grad, grad_x = gradients(loss, w, seen)
 
             note_gradient_(self.model, grad_x)
-            adversarial = is_misclassified(z, self.y)
+            adversarial = is_misclassified(z, self.y) & (gain >= self.confidence)
             rows = adversarial.nonzero().squeeze(1)
             best.keep_(rows, x_t[rows].clamp(*self.bounds), -squares[rows])
             broken |= adversarial

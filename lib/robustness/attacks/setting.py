@@ -28,6 +28,8 @@ CLASSES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 RANGES = {
     "radius": "[0, inf)",
     "step_size": "[0, inf)",
+    "overshoot": "[0, inf)",
+    "confidence": "[0, inf)",
     "learning_rate": "(0, inf)",
     "initial_constant": "(0, inf)",
     "start_margin": "(0, 1)",

@@ -26,7 +26,7 @@ each_norm = pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_deepfool_is_exact_but_for_the_overshoot_on_an_affine_classifier(norm, dual):
     model = affine()
     x, y = near_the_middle(model)
-    x_adv = attacks.deepfool(model, x, y, norm=norm)
+    x_adv = attacks.deepfool(model, x, y, norm=norm, overshoot=0.02)
     actual = attacks.distance(x_adv, x, norm)
     desired = 1.02 * exact_distances(model, x, y, dual)
     torch.testing.assert_close(actual, desired, rtol=1e-3, atol=1.1e-5)
@@ -125,6 +125,13 @@ def test_boundary_attack_comes_near_the_affine_optimum():
     assert attacks.is_adversarial(model, x_adv, y).all()
     ratio = attacks.distance(x_adv, x, "l2") / exact_distances(model, x, y, 2)
     assert ratio.min() >= 1 - 1e-9 and ratio.median() <= 1.05
+
+
+def test_confidence_is_reached():
+    model = affine()
+    x, y = near_the_middle(model)
+    x_adv = attacks.carlini_wagner(model, x, y, steps=200, confidence=2.0)
+    assert (attacks.margin(model(x_adv), y) >= 2 - 1e-9).all()
 
 
 @each_minimal

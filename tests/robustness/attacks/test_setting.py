@@ -214,9 +214,10 @@ def test_bad_input_is_refused(small, change, message):
 SETTINGS = {  # of each attack: what is refused, besides what it needs
     "apgd": [{"generator": None}],
     "square": [{"queries": 0}, {"generator": None}],
-    "deepfool": [{"norm": "l0"}],
+    "deepfool": [{"overshoot": -1}, {"norm": "l0"}],
     "bisected_pgd": [{"bisections": 0}, {"generator": None}],
-    "carlini_wagner": [{"search_steps": 0}, {"learning_rate": 0}, {"start_margin": 1.0}],
+    "carlini_wagner": [{"search_steps": 0}, {"learning_rate": 0}, {"confidence": -1}]
+    + [{"start_margin": 1.0}],
     "boundary": [{"generator": None}],
     "ensemble": [{"generator": None}],
 }
