@@ -177,8 +177,6 @@ def from_arrays(
         >>> split.classes, len(split.x_train), len(split.x_test)
         (('a', 'b'), 4, 1)
     """
-    if name in NAMES:
-        raise ValueError(f"name {name!r} is that of a data set: choose another")
     found = own.checked(x, y, name, x_test=x_test, y_test=y_test)
     return _own_split(*found, validation=validation)
 
