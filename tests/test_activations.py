@@ -164,7 +164,7 @@ def test_activations_are_made_by_name():
     [
         ("SReLU", {}, "unknown activation 'SReLU': did you mean"),
         ("", {}, "unknown activation '': known are"),
-        ("relu", {"k": 2}, "unknown option of relu 'k': none is known"),
+        ("relu", {"k": 2}, "unknown option of relu 'k': known are none"),
         ("maxout", {"K": 2}, "unknown option of maxout 'K': did you mean 'k'"),
         ("apl", {"n": 2}, "unknown option of apl 'n': known are n_hinges"),
         ("splash", {"hinges": 2}, "unknown option of splash 'hinges': did you mean 'n_hinges'"),
