@@ -94,7 +94,7 @@ def test_network_without_modules_is_the_identity():
 
 @pytest.mark.parametrize("shape", [(5, 3, 5), (5, 13)], ids=str)
 def test_images_of_other_sizes_are_refused(shape):
-    with pytest.raises(ValueError, match=f"input has 5 features|{shape[-1]} values meet"):
+    with pytest.raises(ValueError, match=f"this layer takes 12|{shape[-1]} values meet"):
         mlp((12, 9, 3), density=0.5)(torch.zeros(shape))
 
 
@@ -180,20 +180,15 @@ def test_options_reach_the_layers():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"widths": (6,)}, r"widths = \(6,\) is out of range: give at least two"),
-        ({"widths": (6, 0, 3)}, r"widths\[1\] = 0 is out of range"),
-        ({"widths": (6, 9, -1)}, r"widths\[2\] = -1 is out of range"),
+        ({"widths": (6,)}, "number of widths = 1 is out of range"),
         ({"density": 0.0}, "density = 0.0 is out of range"),
         ({"density": 1.5}, "density = 1.5 is out of range"),
         ({"er_epsilon": -1.0}, "er_epsilon = -1.0 is out of range"),
-        ({"density": 0.5, "er_epsilon": 1.0}, "density = 0.5, er_epsilon = 1.0: give one of"),
+        ({"density": 0.5, "er_epsilon": 1.0}, "2 of density, er_epsilon, support are given"),
         ({"dropout": 1.0}, "p = 1.0 is out of range"),
         ({"activation": "gelu"}, "unknown activation 'gelu': did you mean"),
-        ({"widths": (6, 3), "density": 0.5, "er_epsilon": 1.0}, "give one of them"),
-        ({"sparse_output": True}, "sparse_output = True for a dense network: give density or er"),
         ({"density": 0.5, "draw": "poisson"}, "unknown draw 'poisson'"),
-        ({"draw": "poisson"}, "unknown draw 'poisson'"),
-        ({"density": 0.5, "start": "xavier"}, "start 'xavier' is unknown"),
+        ({"density": 0.5, "start": "xavier"}, "unknown start 'xavier'"),
     ],
 )
 def test_network_out_of_range_is_refused(options, sentence):
