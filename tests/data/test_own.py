@@ -519,7 +519,10 @@ def in_row(column, value):
 BAD_TABLES = {
     "missing feature": (in_row("length", None), "row 8 of the data: length is nan"),
     "infinite feature": (in_row("length", "inf"), "row 8 of the data: length is inf"),
-    "too large": (in_row("length", 1e300), r"row 8 of the data: length is 1e\+300: fill it in, scale"),
+    "too large": (
+        in_row("length", 1e300),
+        r"row 8 of the data: length is 1e\+300: fill it in, scale",
+    ),
     "text": (in_row("length", "long"), "row 8 of the data: length is 'long', not a number"),
     "missing label": (in_row("kind", None), "row 8 of the data: the label is missing"),
     "one class": (lambda frame: frame.assign(kind="rose"), "1 different labels in 60 rows"),
