@@ -228,19 +228,10 @@ def _torch_product(
 ) -> Tensor:
     row, col = support.row, support.col
     if values is None:
-        if launch.is_observed():  # the same as products of matrices, which torch counts
-            return (x[col][:, None] @ grad_y[row][:, :, None])[:, 0, 0]
         return (x[col] * grad_y[row]).sum(1)
     if x is None:
-        return _sum_by(col, support.n_in, _scaled(values, grad_y[row]))
-    return _sum_by(row, support.n_out, _scaled(values, x[col]))
-
-
-def _scaled(values: Tensor, terms: Tensor) -> Tensor:
-    """(nnz, B) terms, each row times its value."""
-    if launch.is_observed():
-        return (values[:, None, None] @ terms[:, None])[:, 0]
-    return values[:, None] * terms
+        return _sum_by(col, support.n_in, values[:, None] * grad_y[row])
+    return _sum_by(row, support.n_out, values[:, None] * x[col])
 
 
 def _sum_by(index: Tensor, n: int, terms: Tensor) -> Tensor:
@@ -341,7 +332,9 @@ def chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     Returns: (B, n_out) float, feature-major.
     Raises: ValueError if a shape, a dtype or a device does not fit.
     """
-    layers = _without_empty(layers)
+    layers = [
+        each for each in layers if any(part is not None and part is not False for part in each)
+    ]
     if not layers:
         return x
     _check_layers(x.shape[1], layers)
@@ -392,14 +385,6 @@ def plain_chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     """
     fixed, tensors = _split(layers)
     return _composed(fixed, x, tensors).t()
-
-
-def _without_empty(layers: Sequence[Layer]) -> list[Layer]:
-    kept = []
-    for layer in layers:
-        if any(part is not None and part is not False for part in layer):
-            kept.append(layer)
-    return kept
 
 
 def _split(layers: Sequence[Layer]) -> tuple[list[tuple], list[Tensor | None]]:
