@@ -145,15 +145,10 @@ REFUSED = {
         "n_in": lambda: support.random_support(0, 5, 0.5, generator=seeded()),
     },
     "models": {
-        "widths": lambda: models.mlp((6,), density=0.5),
-        "density": lambda: mlp(density=1.5),
-        "activation": lambda: mlp(activation="srelus"),
         "seed": lambda: mlp(seed=-1),
         "seed of a convolutional network": lambda: network(seed=0.5),
     },
     "data": {
-        "validation": lambda: data.load("digits", validation=0.2),
-        "limit": lambda: data.load("digits", limit=0),
         "strength": lambda: augment.augment(
             torch.zeros(1, 1, 2, 2), generator=seeded(), strength=1.1
         ),

@@ -454,17 +454,6 @@ def test_fit_refuses_to_evolve_layers_that_the_optimiser_does_not_hold():
     assert all(tensor.equal(before[name]) for name, tensor in net.state_dict().items())
 
 
-def test_frozen_layers_keep_their_links_in_fit():
-    net = mlp(16, 16)
-    net.linear1.values.requires_grad_(False)
-    frozen, moving = net.linear1.support.keys, net.linear2.support.keys
-    settings = Settings(epochs=2, evolution=Evolution())
-    with pytest.warns(UserWarning, match="by autograd.*: linear1.values is frozen"):
-        train.fit(net, data.load("digits", limit=200), settings, seed=0)
-    assert net.linear1.support.keys.equal(frozen)
-    assert not net.linear2.support.keys.equal(moving)
-
-
 def test_fit_takes_an_optimiser_of_the_last_layer_and_of_the_loss():
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10)).float()
     scale = nn.Parameter(torch.ones(()))
