@@ -193,14 +193,7 @@ class SparseLinear(nn.Module):
         # rows alone, and otherwise perhaps the links of another layer
         if torch.compiler.is_exporting() or launch.is_traced():
             return known._replace(crow=crow, col=col)
-        if torch.compiler.is_compiling():
-            return _with_columns(crow, col, self.in_features, self.out_features)
-        if _fingerprint(crow, col) != self._fingerprint:
-            return support_from_csr(crow, col, self.in_features, self.out_features)
-        index = [tensor.to(crow.device) for tensor in known[2:]]  # the same links, moved
-        self._support = Support(self.in_features, self.out_features, *index)
-        self._shown = crow, col
-        return self._support
+        return support_from_csr(crow, col, self.in_features, self.out_features)
 
     @support.setter
     def support(self, support: Support) -> None:
@@ -659,16 +652,6 @@ def _fingerprint(crow: Tensor, col: Tensor) -> tuple[int, int]:
         checksum = zlib.crc32(array.tobytes() if array.size == 0 else array, checksum)
     checksum >>= 1  # as int32 it is not negative
     return checksum, _hash(checksum)
-
-
-def _with_columns(crow: Tensor, col: Tensor, n_in: int, n_out: int) -> Support:
-    """The support of compressed rows by operations of torch alone, for its graphs."""
-    row = torch.arange(n_out, dtype=crow.dtype, device=crow.device)
-    row = row.repeat_interleave(crow.diff(), output_size=col.numel())
-    perm = col.argsort(stable=True)
-    tcrow = crow.new_zeros(n_in + 1).index_add(0, col + 1, torch.ones_like(col))
-    tcrow = tcrow.cumsum(0, dtype=crow.dtype)
-    return Support(n_in, n_out, crow, col, tcrow, row[perm], perm.to(crow.dtype))
 
 
 def _hash(checksum: int) -> int:
