@@ -857,19 +857,12 @@ def _fitted_to(layers: Sequence[Layer], x: Tensor) -> Tensor:
     one of both is on a CPU alone.
     """
     for layer in layers:
-        # not layer.pieces: torch 2.7 traces no property of a named tuple
-        pieces = layer.srelu if layer.splash is None else layer.splash
-        weights = pieces if layer.values is None else layer.values
-        if weights is not None and weights.dtype != x.dtype and launch.is_autocast(x):
-            x = x.to(weights.dtype)
-        for name, tensor in (
-            ("the weights", layer.values),
-            ("the bias", layer.bias),
-            ("the weights", pieces),
-            ("the hinges", layer.hinges),
-        ):
-            if tensor is not None:
-                check_dtype("x", x, name, tensor)
+        parts = layer.values, layer.bias, layer.srelu, layer.splash, layer.hinges
+        given = [part for part in parts if part is not None]
+        if given and launch.is_autocast(x):
+            x = x.to(given[0].dtype)
+        for part in given:
+            check_dtype("x", x, "the weights", part)
     return x
 
 

@@ -16,7 +16,6 @@ from lib.train import Settings
 CIFAR = (3, 32, 32)
 SMALL = {"lenet5": (28, 28), "all_cnn": (3, 12, 12), "resnet20": (4, 4), "nin": (3, 8, 8)}
 each_network = pytest.mark.parametrize("name", models.NETWORKS)
-each_unit = pytest.mark.parametrize("activation", activations.UNITS)
 
 
 def parameters_of(net, kind):

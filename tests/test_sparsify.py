@@ -744,9 +744,6 @@ def test_a_trace_of_torch_takes_other_batches():
     torch.testing.assert_close(traced(x), net(x))
 
 
-SCALER = torch.amp.GradScaler("cpu", init_scale=16.0)
-
-
 # what the parts of a loop do: b(ackward), o(ptimiser.step), e(volver.step), z(ero_grad)
 @pytest.mark.parametrize(
     ("kind", "to_none", "loop", "counted"),

@@ -570,7 +570,6 @@ def test_bytes_that_are_no_table_are_refused(csv, content, options, message):
 X, Y = np.arange(24.0).reshape(12, 2), np.arange(12) % 2
 IMAGES = np.arange(12 * 16, dtype=np.uint8).reshape(12, 4, 4)
 LETTERS = pd.DataFrame({"a": range(12), "b": [*"ab"] * 6})
-STRINGS = Y.astype(str).astype(np.dtypes.StringDType())
 SERIES = np.linspace(-1, 2, 12 * 6 * 3).reshape(12, 6, 3)
 
 
