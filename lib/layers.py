@@ -218,9 +218,8 @@ class SparseLinear(nn.Module):
 
     def _apply(self, fn: Any, recurse: bool = True) -> "SparseLinear":
         super()._apply(fn, recurse)
-        index = [
-            tensor.to(fn(tensor).device) for tensor in self._support[2:]
-        ]  # to_empty loses them
+        # moved, and not what fn makes of them: to_empty would lose the links
+        index = [tensor.to(fn(tensor).device) for tensor in self._support[2:]]
         self._support = Support(self.in_features, self.out_features, *index)
         self._show_links()
         return self

@@ -580,7 +580,7 @@ class Evolver:
         for what in ("widths", "every", "averages"):
             if state.get(what, own[what]) != own[what]:  # older states lack some
                 raise ValueError(
-                    f"the state is of an Evolver whose {what} are {state[what]}, and this one has"
+                    f"the state is of an Evolver with {what} = {state[what]}, and this one has"
                     f" {own[what]}: make it of the same model, with the same arguments"
                 )
         self.collector.stop()

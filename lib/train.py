@@ -833,9 +833,9 @@ def _numbers_of_links(history: History, state: dict[str, Tensor]) -> dict[str, l
     counts: dict[str, list[int]] = {}
     for row in history.links:
         counts.setdefault(row["layer"], []).append(len(row["keys"]))
-    return {
-        name: [*all_of, len(state.get(f"{name}.values", ()))] for name, all_of in counts.items()
-    }
+    for name, all_of in counts.items():
+        all_of.append(len(state.get(f"{name}.values", ())))
+    return counts
 
 
 # ---------------------------------------------------------------------------------------- averaging
