@@ -463,13 +463,27 @@ class SparseConv2d(SparseLinear):
 
     @classmethod
     def like(cls, dense: nn.Conv2d, **links: Any) -> "SparseConv2d":
-        """A sparse convolution of the sizes of a dense one without groups and dilation, without
-        bias; links as in the class.
+        """A sparse convolution of the sizes of a dense one, without bias; links as in the class.
+
+        Raises: ValueError if the dense one has groups, a dilation, or a border of other than zeros.
         """
+        others = dense.groups, *dense.dilation, dense.padding_mode
+        if others != (1, 1, 1, "zeros"):
+            raise ValueError(f"{dense}: groups, dilation and padding_mode have no sparse form")
         padding = 0 if dense.padding == "valid" else dense.padding
         sizes = dense.in_channels, dense.out_channels, dense.kernel_size, dense.stride, padding
         place = {"device": dense.weight.device, "dtype": dense.weight.dtype}
         return cls(*sizes, bias=False, **place, **links).train(dense.training)
+
+    @classmethod
+    def from_dense(cls, dense: nn.Conv2d, *, support: Support) -> "SparseConv2d":
+        """A sparse convolution with the weights of a dense one at these links, and its bias; raises
+        ValueError as :meth:`like`.
+        """
+        layer = cls.like(dense, support=support)
+        layer.replace_values_(dense.weight.detach().flatten()[layer.support.keys])
+        layer.bias = dense.bias
+        return layer
 
     def to_dense(self) -> Tensor:
         """(out_channels, in_channels, height, width) float, the kernels with their zeros."""
@@ -484,20 +498,26 @@ class SparseConv2d(SparseLinear):
         """(B, in_channels, height, width) float -> (B, out_channels, height, width) float; one
         image (in_channels, height, width) likewise.
 
-        Raises ValueError if the dtype does not fit, or it is no tensor; torch's RuntimeError if the
-        number of maps does not.
+        Raises ValueError if the shape or the dtype does not fit, or it is no tensor.
         """
         x = input
         kernels.require_tensor(x)
+        if x.ndim not in (3, 4) or x.shape[-3] != self.in_channels:
+            raise ValueError(
+                f"input has shape {tuple(x.shape)}: give (B, {self.in_channels}, height, width)"
+            )
+        if min(self.geometry.size_of_output(*x.shape[-2:])) < 1:
+            raise ValueError(
+                f"the kernel of {self.kernel_size} is larger than the padded images of"
+                f" {tuple(x.shape[-2:])}: give larger images, or more padding"
+            )
         if launch.is_autocast(x):
             x = x.to(self.values.dtype)
         kernels.check_dtype("x", x, "the weights", self.values)
         images = x if x.ndim == 4 else x[None]
         is_compiled = launch.runs_compiled(x) and x.dtype == torch.float32 and len(images) > 0
-        fits = images.ndim == 4 and images.shape[1] == self.in_channels
-        fits = fits and min(self.geometry.size_of_output(*images.shape[2:])) > 0
-        convolve = _plain_convolution  # in which torch says what does not fit
-        if is_compiled and fits and not kernels.is_recorded():
+        convolve = _plain_convolution
+        if is_compiled and not kernels.is_recorded():
             convolve = _Convolution.apply
         y = convolve(images, self.values, self.bias, self.support, self.geometry)
         return y if x.ndim == 4 else y[0]
@@ -530,6 +550,7 @@ def convolution_geometry(
         sides = above, left, below, right
     else:
         sides = 2 * _pair(padding)
+        check_whole("padding", min(sides), least=0)
     return Geometry(in_channels, out_channels, kernel, stride, sides)
 
 

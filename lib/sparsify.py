@@ -519,10 +519,6 @@ class Evolver:
             hooks = self.optimiser._optimizer_step_post_hooks.values()
             if correct_new_links not in hooks:  # once, however many evolvers there are
                 self.optimiser.register_step_post_hook(correct_new_links)
-        if isinstance(optimiser, ADAM):
-            hooks = optimiser._optimizer_step_post_hooks.values()
-            if correct_new_links not in hooks:  # once, however many evolvers there are
-                optimiser.register_step_post_hook(correct_new_links)
         self._collect_before_update()
 
     def step(self) -> int:

@@ -95,6 +95,15 @@ def test_copy_computes_the_same():
     assert copy.deepcopy(layer)(x).equal(layer(x))
 
 
+def test_from_dense_keeps_weights_at_the_links():
+    dense = nn.Conv2d(3, 4, 3, 2, 1)
+    support = random_support(27, 4, 0.5, generator=seeded())
+    sparse = SparseConv2d.from_dense(dense, support=support)
+    is_kept = sparse.to_dense() != 0
+    assert sparse.to_dense().equal(dense.weight.detach() * is_kept) and is_kept.sum() == 54
+    assert sparse.bias is dense.bias and sparse.stride == (2, 2)
+
+
 def test_repr_says_the_density():
     text = repr(SparseConv2d(4, 5, 3, density=0.1))  # 18 of 180
     assert "4, 5, kernel_size=(3, 3)" in text and "links=18, density=10.00%" in text
@@ -160,23 +169,24 @@ def test_training_goes_on_from_a_state_to_the_same_bytes():
     assert resumed.values.equal(whole.values) and resumed.bias.equal(whole.bias)
 
 
-def test_links_of_another_kernel_are_refused():
-    support = random_support(75, 4, 0.1, generator=seeded())
-    with pytest.raises(ValueError, match="75 to 4, not 27 to 4"):
-        SparseConv2d(3, 4, 3, support=support)
+REFUSED = [
+    (lambda: SparseConv2d.like(nn.Conv2d(3, 6, 3, dilation=2), density=0.5), "dilation"),
+    (lambda: SparseConv2d.like(nn.Conv2d(3, 6, 3, groups=3), density=0.5), "groups"),
+    (lambda: layer_of(3, 6, 3, padding=-1), "padding = -1"),
+    (
+        lambda: SparseConv2d(3, 4, 3, support=random_support(75, 4, 0.1, generator=seeded())),
+        "75 to 4, not 27 to 4",
+    ),
+    (lambda: layer_of(3, 4, 3)(images(2, 4, 8, 8)), r"give \(B, 3"),
+    (lambda: layer_of(3, 4, 3)(images(8, 8)), r"give \(B, 3"),
+    (lambda: layer_of(3, 4, 3)(images(2, 3, 2, 8)), "larger than the padded"),
+]
 
 
-@pytest.mark.parametrize(
-    ("shape", "sentence"),
-    [
-        ((2, 3, 2, 8), "Kernel size can't be greater"),
-        ((2, 4, 8, 8), "to have 3 channels"),
-        ((8, 8), "to have 3 channels"),
-    ],
-)
-def test_images_that_do_not_fit_reach_no_loop(shape, sentence):
-    with pytest.raises(RuntimeError, match=sentence):
-        layer_of(3, 4, 3)(images(*shape))
+@pytest.mark.parametrize(("call", "sentence"), REFUSED)
+def test_what_does_not_fit_is_refused(call, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        call()
 
 
 # ------------------------------------------------------------------------ sparsify_, densify_
