@@ -347,7 +347,8 @@ def evolve_(
         fraction: drop fraction of this update, in [0, 1).
         generator: source of randomness, on the CPU.
         optimiser: its state for the links moves with them; new links have none (zero). SGD, Adam,
-            AdamW, RMSprop or Adagrad; None where no optimiser remembers anything of the links.
+            AdamW, RMSprop or Adagrad. Always give it where there is one: else what it remembers of
+            the links would belong to other links.
         seen: ``x`` (n_in, B) and ``grad_y`` (n_out, B), which rules by gradient need, and
             ``batch_sizes``, ``steps`` and ``done``, as in :class:`lib.growth.Site`.
     Returns: number of links dropped, equal to the number grown.

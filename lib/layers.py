@@ -429,7 +429,8 @@ class SparseConv2d(SparseLinear):
     :class:`SparseLinear`. Its *in_features* are the columns of this matrix.
 
     float32 on a CPU runs compiled loops, on 16 examples at a time. Anything else, and what torch
-    compiles or transforms, is the dense convolution of :meth:`to_dense`.
+    compiles or transforms, is the dense convolution of :meth:`to_dense`. In a model that torch
+    compiles, rules by gradient, as RigL's, see nothing of it, and its links stay.
 
     Args:
         in_channels, out_channels: maps of the input and of the output.

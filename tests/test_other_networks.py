@@ -78,7 +78,7 @@ def batch_of(name):
 def made(name, optimiser=torch.optim.AdamW, **options):
     torch.manual_seed(0)
     net = NETWORKS[name][0]()
-    names = sparsify_(net, start="magnitude", density=0.3)
+    names = sparsify_(net, start="magnitude", density=0.3, kinds=["linear"])
     optimiser = optimiser(net.parameters(), lr=0.01)
     when = {"every": 3, "steps": 60, "generator": torch.Generator().manual_seed(0)} | options
     return names, net, optimiser, Evolver(net, optimiser, RIGL, **when)
