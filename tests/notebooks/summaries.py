@@ -92,19 +92,6 @@ def interval(values, level: float = 0.95) -> tuple[float, float, float]:
     return values.mean(), values.mean() - half, values.mean() + half
 
 
-def stored_core_hours(*experiments: str) -> float:
-    """Of the stored records of these experiments that a CPU made. Earlier ones that a GPU made name
-    it beside the CPU.
-    """
-    seconds = 0.0
-    for name in experiments:
-        for record in papers.STORE.of(name, "paper"):
-            facts = record.environment
-            if facts.get("device", "cpu") == "cpu" and "NVIDIA" not in facts["cpu"]:
-                seconds += facts["seconds"]
-    return seconds / 3600
-
-
 def _relative_area(rows: pd.DataFrame, whole: pd.DataFrame) -> float:
     """The area under what is left above chance, relative to what the whole network has of it."""
     left, before = (part.groupby("strength")["value"].mean() - 0.1 for part in (rows, whole))
@@ -140,6 +127,12 @@ def reruns():
     every = pd.read_csv(RESULTS / "numerics.csv").query("experiment == 'all'").iloc[0]
     half = (every["points_high"] - every["points_low"]) / 2
     return int(every["n"]), half / stats.t.ppf(0.975, every["n"] - 1) * np.sqrt(every["n"])
+
+
+def says_reruns(text: Prose) -> None:
+    """Assert that a notebook says how much a second training changes."""
+    words = "When we trained {} networks a second time, the accuracy of a network changed by {:.2f}"
+    text.says(f"{words} points (standard deviation)", *reruns())
 
 
 def dropouts_on_fashion_mnist() -> dict[str, float]:

@@ -42,8 +42,6 @@ def test_numbers_of_the_text_are_those_of_the_records():
     says = text.says
     says("units of 0 and 1")
     stored = [record for name in EXPERIMENTS for record in papers.STORE.of(name, "paper")]
-    seconds = sum(record.environment["seconds_in_all"] for record in stored)  # with likelihoods
-    says("({:.0f} core-hours)", seconds / 3600)
     curves = pd.read_csv(FIGURES / "paper" / "13_set_rbm" / "dna.csv")
     curves = curves.groupby(["method", "units", "sweeps", "epoch"])["value"].mean().unstack()
     falls = (curves.max(axis=1) - curves.iloc[:, -1]).groupby("method")

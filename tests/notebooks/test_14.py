@@ -50,7 +50,6 @@ def test_numbers_of_the_text_are_those_of_the_records(rows):
     says("these {} sequences of evolved networks {} are *inside*", len(whole), inside.sum())
     assert 0.6 < 1 - inside.mean() < 0.7
     says("if their mean lies between 2 and")
-    says("everything anew (2 core-hours")
     assert (power_law.REJECT_BELOW, power_law.LONG_TAIL) == (0.1, 50)
     text.says("above the dotted line of {} neurons", power_law.LONG_TAIL)
     says("50 neurons or more are in the tail")
@@ -189,8 +188,6 @@ def forgetting(text):
     gains = against(final, RANDOM, by="start", keys=["method"])
     gains = intervals(gains, ["method", "start"], family=1).set_index(["method", "start"])
     gain = gains.loc["rigl", "degrees of the end"]
-    words = "The 95 % interval of this difference by itself is [{:.2f}, {:.2f}]"
-    text.says(words, gain["low"], gain["high"])
     assert gain["high"] < 0.16
     gain = gains.loc["rigl", "power law"]
     assert gain["low"] < 0 < 0.16 < gain["high"]
@@ -240,11 +237,7 @@ def steep_tails(text):
 
 
 def strong(text, rows):
-    evolved = rows.query(
-        "kind == 'network' and trained == 'adaptive_topology' and method == 'rigl'"
-    )
-    shares = evolved.query("dataset == 'fashion_mnist'").groupby("epoch")["strong"].mean()
-    text.says("On Fashion-MNIST {:.0f} % of RigL's", 100 * shares["5"])
+    text.says("sequences have strong evidence after epoch 5")
     late = rows.query("kind == 'network' and epoch in ['20', '50', '100', 'final']")
     assert not late["strong"].any()
     others = rows.query("kind == 'network' and method in ['set', 'preferential']")
@@ -269,7 +262,6 @@ def power(text, rows):
 
 
 def machines(text):
-    text.says("The paper's Fig. 3 shows machines on DNA, with 100 to 500 hidden units")
     rows = frames.rows(papers.STORE.of("rbm_scale_free", "paper"), "cd_steps")
     rows = rows.query("kind == 'network' and neurons == 'hidden 1' and epoch == 'final'")
     assert not np.any(rows["strong"])

@@ -50,15 +50,11 @@ def test_numbers_of_the_text_follow_from_the_records():
         drawn, scaled = (mean(usual, name, dataset, "dense") for name in ("area", "rescaled"))
         returned[dataset] = (scaled - drawn) / (1 - drawn)
     assert returned[MN] > 0.75 and 0.45 < returned[FM] < 0.55
-    gains = [mean(usual, "area", FM, m) - mean(usual, "area", FM, "fixed") for m in ("rigl", "set")]
-    text.says("On Fashion-MNIST RigL gains {:.2f} and SET {:.2f}", *gains)
     equal = networks[networks["trained"].isin(["adaptive_topology", "other_dropouts"])]
     both = [mean(equal, "area", FM, m, dropout=0.3) for m in ("set", "fixed")]
     text.says("With equal dropout SET gains {:.2f} there", both[0] - both[1])
     assert shown[:, :, "ascending"].min() > 75  # three quarters
     text.says("at most {:.0f} % of them are enough", shown[:, :, "descending"].max())
-    found = [half[MN, "set", order] for order in ("degree", "random")]
-    text.says("by degree {:.0f} % are enough, at random it takes {:.0f} %", *found)
     _has_settings(text)
     assert not text.uncovered()
 

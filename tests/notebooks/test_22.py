@@ -37,8 +37,6 @@ def test_numbers_of_the_text_follow_from_the_records():
         [mean(lengths, name, FM, "set", epochs=n) for n in (20, 150)]
         for name in ("margin", "gradient of the margin")
     )
-    text.says("SET's margin grows from {:.1f} to {:.1f}", *margin)
-    text.says("its gradient grows faster, from {:.0f} to {:.0f}", *gradient)
     assert gradient[1] / gradient[0] > margin[1] / margin[0]
     _quotient_is_no_full_account(text, lengths)
     _attacked_on_fewer_pixels(text)
@@ -47,7 +45,6 @@ def test_numbers_of_the_text_follow_from_the_records():
     right = (digits["digit"] == digits["seen as"]).groupby(digits["radius"]).sum()
     assert right.is_monotonic_decreasing and right.iloc[0] == digits["image"].nunique()
     nobody_aims(text)
-    _has_settings(text)
     assert not text.uncovered()
 
 
@@ -119,12 +116,6 @@ def nobody_aims(text):
     }
     others = {name for name, dropout in dropouts.items() if dropout != dropouts[name[0], "rigl"]}
     assert others == {(MN, "dense"), (FM, "dense"), (FM, "set")}
-
-
-def _has_settings(text):
-    """What was run."""
-    runs = papers.EXPERIMENTS["attack_curves"].runs("paper")
-    text.says("the same {:,} test images. Pixels go from 0 to 1", *{run.images for run in runs})
 
 
 def test_pgd_with_restarts_is_within_a_point_of_the_ensemble():

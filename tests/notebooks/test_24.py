@@ -53,9 +53,6 @@ def test_numbers_of_the_text_follow_from_the_records():
     def cost(dataset, recipe):
         return accuracy[dataset, "rigl", "tuned"] - accuracy[dataset, "rigl", recipe]
 
-    text.says(
-        "Attacked examples cost {:.1f} points on Fashion-MNIST", cost(FM, "attacked examples")
-    )
     costs = [cost(dataset, "links left out") for dataset in (MN, FM)]
     text.says("Links left out cost {:.1f} and {:.1f} points", *costs)
     more = attacked[FM, "rigl", "links left out"] - attacked[FM, "rigl", "tuned"]
@@ -79,7 +76,6 @@ def test_numbers_of_the_text_follow_from_the_records():
         lead = leads["attacked examples", dataset]
         assert lead.low < 0 < lead.high
         assert accuracy[dataset, "dense"].drop("tuned").gt(accuracy[dataset, "rigl"]).sum() == 2
-    text.says("It is {:.1f} points ahead, as this recipe", leads["links left out", FM].value)
     assert leads["links left out", FM].low > 0
     assert leads["links left out", MN].low < 0 < leads["links left out", MN].high
     harm = table.loc[FM, "dense", "links left out"] - table.loc[FM, "dense", "tuned"]
@@ -89,7 +85,6 @@ def test_numbers_of_the_text_follow_from_the_records():
         assert can_go[dataset, "dense", "tuned"] > can_go[dataset, "rigl", "tuned"]
     words = "It loses half of its accuracy on MNIST at {:.0f} %, RigL at {:.0f} %"
     text.says(words, *(can_go[MN, method, "tuned"] for method in ("dense", "rigl")))
-    text.says("it loses half when {:.0f} % of its links are gone", can_go[MN, "dense", "tuned"])
     removed = means["half removed"].xs("links left out", level="recipe")
     assert all(removed[dataset, "dense"] > removed[dataset, "rigl"] for dataset in (MN, FM))
     found = [removed[MN, method] for method in ("dense", "rigl")]

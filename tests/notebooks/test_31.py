@@ -9,7 +9,7 @@ import papers
 from lib._boundary import FIGURES, REFERENCE
 from papers import STORE
 from papers.local_learning import spectra
-from tests.notebooks.test_30 import below, hours, planned_hours
+from tests.notebooks.test_30 import below
 from tests.prose import Prose
 
 ATTACKS = ("noise", "fgsm", "pgd")
@@ -264,14 +264,7 @@ def settings(text):
     plain = {r.config.epochs for r in STORE.of("wide_networks", "paper") if r.config.method != "kh"}
     text.says(words, *limits, *plain)
     text.says("a typical pixel is about 0.07")
-    names = ("bio_networks", "wide_networks", "bio_attacks", "wide_attacks", "bio_tuning")
-    names += ("bio_spectra", "wide_spectra", "kh")
-    records = [r for name in names for r in STORE.of(name, "paper")]
-    on_cpu = [record for record in records if "NVIDIA" not in record.environment["cpu"]]
-    names = ("kh_long", "all_images_500", "all_images_2000", "all_images_attacks")
-    others = planned_hours(*names, "all_images_spectra")
-    words = "trains everything anew on this machine ({:.0f} core-hours)"
-    text.says(words, hours(on_cpu) + others)
+    text.says("over the ranks 10 to 500 of the released code")
 
 
 def test_numbers_of_the_text_follow_from_the_records():

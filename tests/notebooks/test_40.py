@@ -280,4 +280,3 @@ def _has_settings(text):
         right = pd.concat(fronts)["test_accuracy"] * n
         assert np.allclose(right, right.round(), atol=1e-3)  # of as many images
         text.says(f"{n} of {'corals' if dataset == 'rsmas' else 'leaves'}")
-    text.says("(6 core-hours)")

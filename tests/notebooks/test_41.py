@@ -76,7 +76,6 @@ def test_numbers_of_the_text_follow_from_the_records(rng):
     assert {record.config.draws for record in records("mask_regions")} == {3}
     [area] = {record.config.area for record in records("mask_regions")}
     assert area == 1 / 5
-    text.says("(7 core-hours)")
     text.says("CC BY 4.0, Rauf et al. 2019")
     text.says("CC BY 2.0, Moroney 2019")
     assert not text.uncovered()
@@ -133,17 +132,12 @@ def _votes(text):
     assert max(gains, key=gains.get) == "cifar10"
     assert not [dataset for dataset in SETS if ("accuracy", "front_accuracy", dataset) in certain]
     below = [-means["auroc", "front_auroc", dataset] for dataset in SETS]
-    assert min(below) > 0
+    text.says("Its AUROC lies {:.1f} to {:.1f} points below the front", min(below), max(below))
     assert [d for d in SETS if ("auroc", "front_auroc", d) in certain] == ["citrus_leaves"]
     alike = {cell for cell in certain if cell[1] == "alike"}
     assert alike == {("accuracy", "alike", "eye_fundus"), ("auroc", "alike", "eye_fundus")}
-    both = [means[measure, "alike", "eye_fundus"] for measure in ("accuracy", "auroc")]
-    text.says("{:.1f} points of accuracy, {:.1f} of AUROC", *both)
-    over_best = means["accuracy", "best", "cifar10"]
     both = {d for d in SETS if all(sure_gain(cells[m, "best", d]) for m in ("accuracy", "auroc"))}
     assert both == {"rsmas", "eye_fundus"}
     assert {cell for cell in certain if cell[1] == "best"} == {("accuracy", "best", "cifar10")}
-    words = "after correction, one gain is left: {:.1f} points of accuracy on CIFAR-10"
-    text.says(words, over_best)
     over_mean = [dataset for dataset in SETS if ("auroc", "mean", dataset) in certain]
     assert len(over_mean) == 4

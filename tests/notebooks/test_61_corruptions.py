@@ -44,7 +44,6 @@ def says_what_corruptions_leave(text):
     words = "trained for {} epochs, has {} of the kinds at {} severities"
     text.says(words, longer, len(KINDS), len(SEVERITIES))
     small = gaps(tuned(), "dense_small")["value"]
-    text.says("in points after 20 epochs, and their 95 % intervals")
     of_set = gaps(tuned(), "fixed", method="set")
     assert of_set["low"]["mnist"] > 0.5 and -0.1 < of_set["low"]["fashion_mnist"] < 0.1
     words = "RigL leads the small dense network by {:.1f} points on MNIST, and trails it by {:.1f}"
