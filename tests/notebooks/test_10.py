@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 
 import papers
 from lib import topology
@@ -58,7 +57,6 @@ def test_numbers_of_the_text_are_those_of_the_records():
     says(words, np.abs(changes["mnist", "published", "set"]).mean())
     most = changes.pop(("higgs_sample", "tuned", "set"))
     assert most.mean() > max(abs(change.mean()) for change in changes.values())
-    the_picture(text)
     settings = tried("set_mlp", "mnist", "set")[40]
     best, *_ = max(settings, key=settings.get)
     assert best == max(rate for rate, *_ in settings)
@@ -123,16 +121,6 @@ def test_departures_say_how_many_settings_were_tried():
     higgs = [counts("set_mlp", "higgs_sample", name) for name in ("set", "fixed", "dense")]
     assert higgs == [{20: 12}] * 3
     assert said == {("HIGGS", "all"): "twelve, of 20 epochs"}
-
-
-def the_picture(text):
-    """Of all networks, as the file beside it has it."""
-    drawn = pd.read_csv(ROOT / "figures" / "paper" / "10_set_mlp" / "main_result.csv")
-    drawn = drawn.query("dataset == 'cifar10'").groupby(["source", "method"])["value"].mean() * 100
-    ours = {method: long_accuracy(method).iloc[-1].mean() for method in ("set", "fixed")}
-    assert drawn["our runs"].to_dict() == pytest.approx(ours)
-    printed = pd.read_csv(REFERENCE / "set_table3_mlp.csv")
-    assert set(printed["dataset"]) == {"MNIST", "CIFAR10", "HIGGS"}
 
 
 def long_run(text):

@@ -492,8 +492,3 @@ def decay(text):
     assert {*numerics_of("accuracy_by_recipe", *methods, dataset="fashion_mnist")} == {1}
     others = [values for key, values in narrower.items() if key != WIDE]
     text.says("If we leave them out, the mean is {:.2f}", np.mean(others))
-
-
-def test_lead_of_the_papers_settings_is_gone_at_the_end():
-    early, late = (mean_lead(long_leads(slice(*of))) for of in ((59, 60), (270, 300)))
-    assert interval(early)[1] > 0 > interval(late)[0] and interval(late)[2] < 0.1

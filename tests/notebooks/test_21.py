@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 
 import papers
 from lib._boundary import FIGURES
@@ -86,13 +85,3 @@ def _has_settings(text):
     assert links["dense"] == 100 * links["fixed"]
     _beside_small_dense(text)
     text.says("Random orders are drawn 10 times, twice for the dense network")
-
-
-def test_what_is_said_to_differ_or_not_does():
-    readings = papers.readings("paper", ["R03"])
-    fixed = readings.query(
-        "rule == 'set' and rival == 'fixed' and reading == 'area, links removed'"
-    )
-    assert len(fixed) == 2 and (fixed["verdict"] == "holds").all()
-    assert ((fixed["low"] < 0) & (fixed["high"] > 0)).all()
-    assert fixed.set_index("dataset")["value"][FM] == pytest.approx(0.009, abs=0.001)

@@ -146,10 +146,3 @@ def _has_settings(text):
     assert {run.draws for run in runs if run.method == "dense"} == {2}
     assert {run.draws for run in runs if run.method != "dense"} == {10}
     text.says("are drawn 10 times, twice for the dense network")
-
-
-def test_claim_holds_within_signs_alone():
-    rows = papers.readings("paper", ["R05"])
-    within = rows["reading"].str.contains("signs")
-    assert (rows[within]["verdict"] == "holds").all() and len(rows[within]) == 5
-    assert set(rows[~within]["verdict"]) == {"holds", "open", "fails"}

@@ -185,14 +185,6 @@ def test_numbers_of_the_text(studied, again, minimal):
 UNITS = ("relu", "swish", "splash")
 
 
-def length_over_unit(studied, dataset, unit):
-    """Points that a unit loses from one epoch to ten, minus those by which the units differ."""
-    one = of(studied, dataset, unit, trained="unit_lengths", epochs=1)
-    lost = kept(one, *LINF) - kept(of(studied, dataset, unit), *LINF)
-    apart = gain(studied, dataset, *LINF)
-    return t_interval(lost - np.sign(apart.mean()) * apart)
-
-
 def differs(differences):
     found = t_interval(differences)
     return found.low > 0 or found.high < 0

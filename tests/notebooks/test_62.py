@@ -155,7 +155,3 @@ def says_costs():
     above = {method for method, of in cost.items() if min(of) > 1}
     assert above == {"granet", "gradual_pruning"}
     assert all(of == {1} for method, of in cost.items() if method not in above)
-
-
-def test_every_run_of_the_curve_is_made():
-    assert len(papers.obtain("links_curve", "paper")) == len(CURVE)
