@@ -120,6 +120,22 @@ def with_both_decays(
     return old, new
 
 
+def reading(claim: str, name: str, **where: str) -> pd.DataFrame:
+    """Value and interval of a reading of a claim, as the table of verdicts has them, by data set
+    and rule.
+    """
+    rows = papers.readings("paper", [claim]).query("reading == @name")
+    for field, value in where.items():
+        rows = rows[rows[field] == value]
+    return rows.set_index(["dataset", "rule"])[["value", "low", "high"]]
+
+
+def p_values(rows: pd.DataFrame) -> np.ndarray:
+    """Two-sided p of the means of readings whose intervals are Student's t."""
+    error = (rows["high"] - rows["value"]) / stats.t.ppf(0.975, rows["n"] - 1)
+    return 2 * stats.t.sf((rows["value"] / error).abs(), rows["n"] - 1)
+
+
 def reruns():
     """How many networks were trained a second time, and the standard deviation of the change,
     points: from the interval of its mean.

@@ -6,29 +6,20 @@ import pandas as pd
 import papers
 from lib._boundary import FIGURES
 from lib.report.intervals import t_interval
-from tests.notebooks.summaries import ends, mean
+from tests.notebooks.summaries import ends, mean, reading
 from tests.prose import Prose
-from tests.test_directions import half_radius, stored
 
 MN, FM = "mnist", "fashion_mnist"
-
-
-def ratio(dataset, method):
-    """Radius at which PGD in L-infinity leaves half of the accuracy, divided by that of dense."""
-    runs = stored("robustness_summary", dataset=dataset)
-    runs = [run for run in runs if run.parent["experiment"] == "adaptive_topology"]
-    radii = {
-        (run.method, run.seed): half_radius(run) for run in runs if run.method in (method, "dense")
-    }
-    return np.mean([radii[method, seed] / radii["dense", seed] for seed in range(5)])
+RULES = ("rigl", "set")
 
 
 def test_numbers_of_the_text_follow_from_the_records():
     text, networks = Prose("22_adversarial_attacks"), ends()
     usual = networks[networks["trained"] == "adaptive_topology"]
-    ratios = ratio(MN, "rigl"), ratio(FM, "rigl")
-    text.says("at {:.2f} times the radius of dense, on Fashion-MNIST at {:.2f} times", *ratios)
-    text.says("SET stands at {:.2f} and {:.2f} times", ratio(MN, "set"), ratio(FM, "set"))
+    ratio = reading("R04", "radius of half accuracy, L∞, ratio", rival="dense")["value"]
+    of_rigl, of_set = ([ratio[dataset, method] for dataset in (MN, FM)] for method in RULES)
+    text.says("at {:.2f} times the radius of dense, on Fashion-MNIST at {:.2f} times", *of_rigl)
+    text.says("SET stands at {:.2f} and {:.2f} times", *of_set)
     equal = networks[networks["trained"].isin(["adaptive_topology", "other_dropouts"])]
     less = mean(usual, "pgd", MN, "dense") - mean(equal, "pgd", MN, "rigl", dropout=0.3)
     text.says("RigL keeps {:.0f} points less than dense on MNIST", less)
