@@ -378,10 +378,11 @@ class Section(Prose):
         return is_said or super().shows(said)
 
     def _tick_off_rows(self):
+        """All that stands behind the words of a row, where that is published."""
         head = ""
         for part in self.parts:
             head = (head or part) if part.startswith("|") else ""
-            found = [*re.finditer(INTERVAL, part)]
+            found = [*re.finditer(INTERVAL, part)] if head else []
             if found:
                 context = part[: found[0].start()], head
                 cells = (text.split("|")[1] for text in context)

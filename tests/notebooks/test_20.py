@@ -1,12 +1,9 @@
 """Notebook 20: every number of its text follows from the records."""
 
-import json
-
 import numpy as np
 import pandas as pd
 
 import papers
-from lib._boundary import ROOT
 from papers.shared import trained
 from tests.notebooks.summaries import (
     by_fields,
@@ -44,6 +41,8 @@ def test_numbers_of_the_text_follow_from_the_records():
     tuned = mean(usual, "accuracy", FM, "set") - mean(usual, "accuracy", FM, "fixed")
     text.says("That SET gains {:.2f} points over fixed links", tuned)
     _is_as_robust_as_dense(text, usual)
+    both = [mean(longest, "pgd", FM, "set", dropout=dropout) for dropout in (0.1, 0.3)]
+    text.says("dropout of dense raises SET from {:.0f} % to {:.0f} % on Fashion-MNIST", *both)
     both = [mean(longest, "pgd", MN, "rigl", dropout=dropout) for dropout in (0.1, 0.3)]
     text.says("lowers RigL from {:.0f} % to {:.0f} % on MNIST", *both)
     _rigl_ahead_at_equal_dropout(text, networks)
@@ -141,9 +140,6 @@ def _is_as_robust_as_dense(text, usual):
     assert accuracy.idxmin() == "set_random_removal"
     behind = accuracy["dense"] - accuracy["set_random_removal"]
     text.says("as trained it is {:.1f} points less accurate", behind)
-    stored = json.loads((ROOT / "data" / "verdicts.json").read_text(encoding="utf-8"))["rows"]
-    found = {row["id"]: row["verdict"] for row in stored}
-    assert found["R03"] == found["R04"] == "undecidable"
 
 
 def _against_fixed_of_own_decay(text, networks, longest):

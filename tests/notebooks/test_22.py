@@ -28,6 +28,7 @@ def test_numbers_of_the_text_follow_from_the_records():
         [mean(lengths, name, FM, "set", epochs=n) for n in (20, 150)]
         for name in ("margin", "gradient of the margin")
     )
+    text.says("SET's margin grows from {:.1f} to {:.1f}", *margin)
     assert gradient[1] / gradient[0] > margin[1] / margin[0]
     _quotient_is_no_full_account(text, lengths)
     _attacked_on_fewer_pixels(text)
