@@ -118,8 +118,6 @@ def long_on_dna(text):
     text.says("Narrower machines fall by {:.1f} nats at most", narrow)
     text.says("we allow 3 nats")
     worst = reached["largest"].groupby("seed").max()
-    found = t_interval(worst)
-    assert found.low < 3 < found.high
     assert (worst < 3).sum() == 2
     assert falls["rough"].sum() == 2
     sound = falls_on_dna(least_chains=10)
@@ -128,25 +126,19 @@ def long_on_dna(text):
 
 def falls_on_dna(least_chains=0):
     """Falls from the first −85 nats on, of machines by hidden units, sweeps and seed, with the
-    standard error of the largest and the number of points that rest on fewer than ten chains.
+    number of points that rest on fewer than ten chains; nan where a machine never gets there.
     """
     rows = []
     for record in papers.STORE.of("set_rbm_dna_long", "paper"):
         run = record.config
         assert (run.method, run.epochs) == ("set", 5000)
-        best, of_best, falls, errors, rough = -math.inf, 0.0, [], [], 0
         points = record.metrics.dropna(subset="test").query("ess >= @least_chains")
-        for value, se, ess in points[["test", "se", "ess"]].to_numpy():
-            if value > best:
-                best, of_best = value, se
-            if best >= -85:
-                falls.append(best - value)
-                errors.append(math.hypot(se, of_best))
-                rough += ess < 10
-        most = np.argmax(falls) if falls else None
-        ends = (falls[most], falls[-1], errors[most]) if falls else (math.nan,) * 3
-        rows.append((run.hidden[0], run.cd_steps, run.seed, *ends, rough))
-    columns = ["hidden", "cd_steps", "seed", "largest", "last", "se", "rough"]
+        points = points[points["test"].ge(-85).cummax()]
+        falls = points["test"].cummax() - points["test"]
+        last = falls.iloc[-1] if len(falls) else math.nan
+        rough = (points["ess"] < 10).sum()
+        rows.append((run.hidden[0], run.cd_steps, run.seed, falls.max(), last, rough))
+    columns = ["hidden", "cd_steps", "seed", "largest", "last", "rough"]
     return pd.DataFrame(rows, columns=columns).set_index(columns[:3]).sort_index()
 
 
