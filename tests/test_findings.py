@@ -33,7 +33,7 @@ from tests.notebooks import test_32 as sparse
 from tests.notebooks import test_40 as pruning
 from tests.notebooks import test_61_corruptions as corruptions
 from tests.notebooks import test_62 as curve
-from tests.notebooks.summaries import by_fields, ends, first_links, with_both_decays
+from tests.notebooks.summaries import by_fields, differs, ends, first_links, with_both_decays
 from tests.prose import Section, sections
 from tests.test_directions import two_way
 
@@ -96,12 +96,6 @@ def says_row(text, *cells):
 def says_difference(text, comparison, data, values, digits=2):
     """That a row of a table has these differences, one a seed."""
     says_row(text, comparison, named(data), *written(values, digits), len(values))
-
-
-def differs(values):
-    """Whether the interval of paired differences excludes zero."""
-    _, low, high = ablation.interval(np.asarray(values, float))
-    return low > 0 or high < 0
 
 
 def by_place(experiment):

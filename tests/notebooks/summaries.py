@@ -92,6 +92,12 @@ def interval(values, level: float = 0.95) -> tuple[float, float, float]:
     return values.mean(), values.mean() - half, values.mean() + half
 
 
+def differs(values) -> bool:
+    """Whether the interval of a mean excludes zero."""
+    _, low, high = interval(values)
+    return low > 0 or high < 0
+
+
 def _relative_area(rows: pd.DataFrame, whole: pd.DataFrame) -> float:
     """The area under what is left above chance, relative to what the whole network has of it."""
     left, before = (part.groupby("strength")["value"].mean() - 0.1 for part in (rows, whole))

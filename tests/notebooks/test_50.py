@@ -9,6 +9,7 @@ from papers import STORE
 from papers.splash.experiments import OWN_RATES
 from tests.notebooks.summaries import (
     by_fields,
+    differs,
     final_accuracy,
     last_valid_accuracy,
 )
@@ -38,11 +39,6 @@ def gains():
     table = ends("unit_accuracy").droplevel("variant", axis=1)
     units = [place for place in table if place[1] != "relu"]
     return {place: (table[place] - table[place[0], "relu"]).dropna() for place in units}
-
-
-def differs(differences):
-    found = t_interval(differences)
-    return found.low > 0 or found.high < 0
 
 
 def test_numbers_of_the_text(records, gains):

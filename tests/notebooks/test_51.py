@@ -7,6 +7,7 @@ import papers
 from lib.report.intervals import holm, p_value, t_interval
 from papers import STORE
 from papers.splash.studies import HEADLINE_RADIUS, HEADLINE_RADIUS_L2
+from tests.notebooks.summaries import differs
 from tests.prose import Prose
 
 NOTEBOOK = "51_splash_robustness"
@@ -183,11 +184,6 @@ def test_numbers_of_the_text(studied, again, minimal):
 
 
 UNITS = ("relu", "swish", "splash")
-
-
-def differs(differences):
-    found = t_interval(differences)
-    return found.low > 0 or found.high < 0
 
 
 def accuracy(record):
