@@ -11,14 +11,14 @@ would be shown as well, the number is no evidence of anything, and needs a check
 
 Links, formulas, code and folded tables are no text, nor are numbers that are part of a word, as in
 "R03", or the number of a notebook that is linked. Places in a paper, as "Fig. 6", and the words of
-:data:`CITED` say nothing that was measured.
+:data:`CITED` say nothing that was measured, but for core-hours, which are rough and differ from
+machine to machine.
 """
 
 import ast
 import re
 from collections.abc import Iterator
 from functools import cache, cached_property
-from itertools import combinations
 from typing import NamedTuple
 
 import nbformat
@@ -38,15 +38,21 @@ LEFT_OUT = (
     r"\$\$.*?\$\$",
     r"\$[^$]*\$",
     r"`[^`]*`",
-    r"\[notebooks? \d\d\]\([^)]*\)",
+    r"\[(?:notebooks? )?\d\d\]\([^)]*\)",
+    r"(?m)^\d+\. ",
     r"!?\[(?P<words>[^\]]*)\]\([^)]*\)",
 )
 TABLE = r"(?m)^\|[^\n]*\|[ \t]*$"
 GENERATED = r"<!-- begin [^\n]*-->.*?<!-- end [^\n]*-->"
 HEADING = r"(?m)^(?=#+ )"
+LINKED = r"notebooks/(\w+)\.ipynb"
 SENTENCE = r"(?<=[.:?!])(?:\*\*)?\s+(?=\W*[A-Z\d])"
 NUMBER = r"(?<![\w.,])(?<!\w[−-])[−-]?\d[\d,]*(?:\.\d+)?(?![\w])"
-CITED = r"(?:Figs?\.|Tables?|Eqs?\.) \d+|95 % (?:t−)?intervals?\b|[Pp]ixels go from 0 to 1\b"
+CITED = (
+    r"(?:Figs?\.|Tables?|Eqs?\.) \d+|95 % (?:t−)?intervals?\b|[Pp]ixels go from 0 to 1\b"
+    r"|\d+ core−hours?\b"
+)
+INTERVAL = rf"({NUMBER})[^|\d]*\|? *\[({NUMBER}), ({NUMBER})\]"  # a mean and its interval
 OUTPUT = r"(?<![\w.])[−-]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:e[+-]?\d+)?(?!\w)"
 SPREAD = r"± [\d.]+|\(\d+\)\s*$"  # standard deviation and number of seeds
 EXACT = 9  # digits after the point of what is not rounded
@@ -61,6 +67,9 @@ WORDS = {  # of labels and settings, where the text has others
     "SET, random drop": "random drops?",
     "SET's links retrained": "retrained",
     "same, rewired": "rewired",
+    "dense, RigL's working widths": "dense(,| of) RigL's working widths",
+    "chosen": "chosen|each tuned",
+    "tuned": "tuned|one weight decay",
     "dense, pruned": "pruned",
     "hidden": "units|neurons|layers?",
     "cd_steps": "sweeps?",
@@ -114,25 +123,68 @@ class Shown:
         return np.all([*masks, np.ones(len(self.values), bool)], axis=0)
 
 
-class Pairs(Shown):
-    """Differences of two groups that differ in one level, named by either of them."""
+class Groups(Shown):
+    """Groups of rows: rows of mean, ends of its 95 % interval, and number of seeds."""
 
-    def __init__(self, section, groups, first, second, values):
+    def __init__(self, section, rows, levels):
+        values = rows[:, :3].T.ravel()
+        levels = {level: np.tile(np.array(of, object), 3) for level, of in levels.items()}
+        super().__init__(section, values, np.full(len(values), EXACT), levels)
+        self.rows = rows
+
+    def named_groups(self, *context: str) -> dict[str, np.ndarray]:
+        return {level: mask[: len(self.rows)] for level, mask in self.named(context).items()}
+
+    def of(self, sides: list[str], context: tuple[str, ...]) -> np.ndarray:
+        """Rows of the groups that a row of a page names, or of what a first side is ahead by, where
+        the groups are differences.
+        """
+        first, *others = (self.named_groups(side) for side in sides)
+        if any(others) and not first:
+            return self.rows[:0]
+        masks = (self.named_groups(*context) | first).values()
+        return self.rows[np.all([*masks, np.ones(len(self.rows), bool)], axis=0)]
+
+
+class Pairs(Shown):
+    """Differences of two groups. Those that differ in one level count for a number, where a text
+    names either of them.
+    """
+
+    def __init__(self, section, groups, first, second, n_levels, rows):
+        turned = rows * [-1, -1, -1, 1]  # either may be subtracted
+        rows = np.concatenate([rows, turned[:, [0, 2, 1, 3]]])
+        values = rows[:, :3].T.ravel()
         super().__init__(section, values, np.full(len(values), EXACT), {})
-        self.groups, self.first, self.second = groups, first, second
+        self.groups, self.rows, self.n_levels = groups, rows, np.tile(n_levels, 2)
+        self.first, self.second = np.append(first, second), np.append(second, first)
 
     def fitting(self, context):
-        fits = np.ones(len(self.values), bool)
-        for mask in self.groups.named(context).values():
+        fits = np.ones(len(self.rows), bool)
+        for mask in self.groups.named_groups(*context).values():
             fits &= mask[self.first] | mask[self.second]
-        return fits
+        return np.tile(fits & (self.n_levels <= 1), 3)
+
+    def of(self, sides, context):
+        """Rows of the differences between two sides that a row of a page names."""
+        if len(sides) != 2:
+            return self.rows[:0]
+        first, second = (self.groups.named_groups(side) for side in sides)
+        fits = np.ones(len(self.rows), bool)
+        for level, mask in self.groups.named_groups(*context).items():
+            if level in first or level not in second:
+                fits &= first.get(level, mask)[self.first]
+            if level in second or level not in first:
+                fits &= second.get(level, mask)[self.second]
+        return self.rows[fits]
 
 
 def named_in(text: str, names: tuple[str, ...]) -> list[str]:
     """Those that the text has, the longest first, each place of the text counted once."""
     found = []
     for name in sorted(names, key=len, reverse=True):
-        pattern = rf"(?<!\w)(?:{WORDS.get(name, re.escape(name))})(?!\w)"
+        words = WORDS.get(name, re.escape(name.replace("-", "−")))  # the sign of a text
+        pattern = rf"(?<!\w)(?:{words})(?!\w)"
         text, n = re.subn(pattern, " ", text, flags=re.IGNORECASE)
         found += [name] * bool(n)
     return found
@@ -188,9 +240,10 @@ class Prose:
 
     def numbers(self) -> Iterator[tuple[int, int, Said]]:
         """With their places in the text."""
-        begin = 0
+        begin, head = 0, ""
         for part, section in zip(self.parts, self.sections, strict=True):
-            place, before = begin, ()
+            head = (head or part) if part.startswith("|") else ""
+            place, before = begin, (head,) if head else ()
             cited = [range(*match.span()) for match in re.finditer(CITED, part)]
             for sentence in re.split(f"({SENTENCE})", part):
                 before = (sentence, *before) if sentence.strip() else before
@@ -223,10 +276,14 @@ class Prose:
         return found
 
     @cached_property
+    def experiments(self) -> list[str]:
+        return notebooks.needed(ROOT / "notebooks" / f"{self.name}.ipynb")
+
+    @cached_property
     def settings(self) -> set[tuple[str, float]]:
         """Names and values: of the runs and of the code."""
         found = set()
-        for experiment in notebooks.needed(ROOT / "notebooks" / f"{self.name}.ipynb"):
+        for experiment in self.experiments:
             for run in papers.EXPERIMENTS[experiment].runs("paper"):
                 while run is not None:
                     found |= {pair for field in vars(run).items() for pair in numeric(*field)}
@@ -268,13 +325,18 @@ class Prose:
         for name, setting in self.settings:
             if abs(setting * (100 if said.is_percent else 1) - value) < 1e-9:
                 words = WORDS.get(name, name.replace("_", " ").rstrip("s") + "s?")
-                if re.search(rf"(?<!\w)(?:{words})(?!\w)", said.context[0], re.IGNORECASE):
+                sentence = said.context[0]
+                if sentence.startswith("|"):  # a row, whose head says what it is about
+                    sentence += said.context[-1]
+                if re.search(rf"(?<!\w)(?:{words})(?!\w)", sentence, re.IGNORECASE):
                     return True
         return False
 
 
 class Section(Prose):
-    """A section of a page up to its next heading, the heading's words included, as one text.
+    """A section of a page up to its next heading, the heading's words included, as one text. Its
+    notebooks, those that it links, show numbers for it. A row of a table that has a mean, its
+    interval and the number of seeds is that of one group of rows, or of one difference.
 
     Args:
         page: its path from the root.
@@ -285,13 +347,69 @@ class Section(Prose):
     def __init__(self, page: str, heading: str):
         (found,) = (text for title, text in sections(page) if title.startswith(heading))
         text = re.sub(r"^#+ (\d+\.)?", "", found)
-        parts = paragraphs(text, (GENERATED, *LEFT_OUT))
-        self.sections = [0] * len(parts)
+        self.notebooks = [of_notebook(name) for name in sorted({*re.findall(LINKED, text)})]
+        parts = paragraphs(re.sub(TABLE, r"\n\g<0>\n", text), (GENERATED, *LEFT_OUT))
+        self.sections = [-1] * len(parts)
         self._begin(parts)
+        self._tick_off_rows()
+
+    @cached_property
+    def shown(self):
+        names = {name for notebook in self.notebooks for name in notebook.experiments}
+        of_notebooks = (table for notebook in self.notebooks for table in notebook.shown)
+        return [*accuracies(sorted(names)), *of_notebooks]
+
+    @cached_property
+    def settings(self):
+        return {pair for notebook in self.notebooks for pair in notebook.settings}
 
     def shows(self, said):
-        """Nothing: each number of a page has a check of its own."""
+        """Also what the text of a notebook says, of two digits with the next word: another test has
+        each number of that. What stands behind the words of a row counts as a whole alone.
+        """
+        sentence = said.context[0]
+        if sentence.startswith("|") and said.written not in re.split(INTERVAL, sentence)[0]:
+            return False
+        n_digits = len(re.sub(r"\D", "", said.written))
+        phrase = rf"(?<![\w.,])(?<!\w−){re.escape(said.written)}(?: %)?"
+        phrases = re.findall(phrase if n_digits > 2 else rf"{phrase} \w+", sentence)
+        texts = [notebook.text for notebook in self.notebooks] if n_digits > 1 else []
+        is_said = any(phrase in text for phrase in phrases for text in texts)
+        return is_said or super().shows(said)
+
+    def _tick_off_rows(self):
+        """All that stands behind the words of a row, where that is published."""
+        head = ""
+        for part in self.parts:
+            head = (head or part) if part.startswith("|") else ""
+            found = [*re.finditer(INTERVAL, part)] if head else []
+            if found:
+                context = part[: found[0].start()], head
+                cells = (text.split("|")[1] for text in context)
+                sides = next((cell.split(" − ") for cell in cells if " − " in cell), [""])
+                n = int(re.findall(r"\| (\d+) (?=\|)", part)[-1])
+                if all(self._is_published(one.groups(), n, sides, context) for one in found):
+                    place = self.text.index(part)
+                    begin, end = place + found[0].start(), place + len(part)
+                    self.left = self.left[:begin] + " " * (end - begin) + self.left[end:]
+
+    def _is_published(self, written, n, sides, context):
+        """Whether one group or difference has this mean and interval."""
+        wanted, digits = np.array([read(number) for number in written]).T
+        for table in self.shown:
+            if isinstance(table, Groups | Pairs):
+                rows = table.of(sides, context)
+                values = rows[rows[:, 3] == n, :3]
+                for scale in (1, 100):
+                    near = np.abs(scale * values - wanted) <= 0.501 * 10.0**-digits
+                    if near.all(axis=1).any():
+                        return True
         return False
+
+
+@cache
+def of_notebook(name: str) -> Prose:
+    return Prose(name)
 
 
 def sections(page: str) -> list[tuple[str, str]]:
@@ -389,36 +507,64 @@ def published(rows: pd.DataFrame, section: int) -> Iterator[Shown]:
     for key in keys:
         levels[key] = [label(key, name) for name in rows[key]]
     seeds = rows["seed"] if "seed" in rows else pd.Series(0, rows.index, name="seed")
+    if (summary := summarised(rows)) is not None:
+        yield Groups(section, summary, levels.to_dict("list"))
     for name in measured:
         by = [*(levels[key] for key in levels), seeds]
         table = rows[name].groupby(by, sort=False).mean().unstack("seed").dropna(how="all")
         table = ends_of_curves(table, [key for key in keys if key in CURVES])
         index = table.index.to_frame()
-        means, half = mean_and_half(table.to_numpy(float))
-        values = np.concatenate([means, means - half, means + half])
-        of_values = {key: np.tile(index[key].to_numpy(object), 3) for key in index}
-        groups = Shown(section, means, np.full(len(means), EXACT), index.to_dict("list"))
-        yield Shown(section, values, np.full(len(values), EXACT), of_values)
+        groups = Groups(section, with_intervals(table.to_numpy(float)), index.to_dict("list"))
+        yield groups
         if 1 < len(table) <= LARGEST:
             yield pairs_of(groups, index.to_numpy(), table.to_numpy(float))
 
 
+def summarised(rows: pd.DataFrame) -> np.ndarray | None:
+    """Mean, ends of its interval and number of seeds of each row, where a table has these."""
+    if {"value", "low", "high", "n"} <= {*rows}:
+        return rows[["value", "low", "high", "n"]].to_numpy(float)
+    if {"mean", "sd", "n"} <= {*rows}:
+        n = rows["n"].clip(lower=2)
+        half = stats.t.ppf(0.975, n - 1) * rows["sd"] / np.sqrt(n)
+        ends = rows["mean"] - half, rows["mean"] + half
+        return np.stack([rows["mean"], *ends, rows["n"]], axis=1)
+    return None
+
+
+def accuracies(experiments: list[str]) -> Iterator[Shown]:
+    """Test accuracy of each network after its last epoch, percent."""
+    keys, rows = ["experiment", "dataset", "method", "variant", "epochs"], []
+    for record in (one for name in experiments for one in papers.STORE.of(name, "paper")):
+        if "test_accuracy" in record.metrics and hasattr(record.config, "epochs"):
+            labels_of = [label(key, getattr(record.config, key)) for key in keys]
+            value = 100 * record.metrics["test_accuracy"].iloc[-1]
+            rows.append([*labels_of, record.config.seed, value])
+    if rows:
+        rows = pd.DataFrame(rows, columns=[*keys, "seed", "value"])
+        table = rows.pivot_table("value", keys, "seed")
+        index, table = table.index.to_frame(), table.to_numpy(float)
+        groups = Groups(0, with_intervals(table), index.to_dict("list"))
+        yield from (groups, pairs_of(groups, index.to_numpy(), table))
+
+
 def pairs_of(groups: Shown, names: np.ndarray, table: np.ndarray) -> Pairs:
-    first, second = np.array([*combinations(range(len(names)), 2)]).T
-    differ = (names[first] != names[second]).sum(axis=1) <= 1
-    first, second = first[differ], second[differ]
-    means, half = mean_and_half(table[first] - table[second])
-    values = np.concatenate([means, means - half, means + half])
-    values = np.concatenate([values, -values])  # either may be subtracted
-    return Pairs(groups.section, groups, np.tile(first, 6), np.tile(second, 6), values)
+    first, second = np.triu_indices(len(names), 1)
+    n_levels = (names[first] != names[second]).sum(axis=1)
+    with np.errstate(invalid="ignore"):  # where both are infinite
+        rows = with_intervals(table[first] - table[second])
+    return Pairs(groups.section, groups, first, second, n_levels, rows)
 
 
-def mean_and_half(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means of rows, and half of their 95 % intervals (Student's t), 0 where there is one value."""
+def with_intervals(table: np.ndarray) -> np.ndarray:
+    """Of each row its mean, the ends of its 95 % interval (Student's t; the mean itself where there
+    is one value), and how many values it has.
+    """
     n = np.isfinite(table).sum(axis=1)
     frame = pd.DataFrame(table)
     half = stats.t.ppf(0.975, np.maximum(n - 1, 1)) * frame.std(axis=1) / np.sqrt(n)
-    return frame.mean(axis=1).to_numpy(), half.fillna(0).to_numpy()
+    mean, half = frame.mean(axis=1).to_numpy(), half.fillna(0).to_numpy()
+    return np.stack([mean, mean - half, mean + half, n], axis=1)
 
 
 def ends_of_curves(table: pd.DataFrame, along: list[str]) -> pd.DataFrame:

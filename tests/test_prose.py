@@ -1,5 +1,7 @@
 """What a check of the numbers in a text covers, and what it leaves out."""
 
+from types import SimpleNamespace
+
 import nbformat
 import numpy as np
 import pandas as pd
@@ -55,7 +57,7 @@ def test_text_between_two_tables_is_text(written):
     assert text.uncovered() == ["SET gains 2 points."]
 
 
-ACCURACY = pd.DataFrame({"MNIST": [98.77, 98.92], "DNA": [0.604, 0.5]}, ["SET", "RigL"])
+ACCURACY = pd.DataFrame({"MNIST": [98.77, 98.92], "Fashion-MNIST": [0.604, 0.5]}, ["SET", "RigL"])
 
 
 @pytest.mark.parametrize(
@@ -65,13 +67,13 @@ ACCURACY = pd.DataFrame({"MNIST": [98.77, 98.92], "DNA": [0.604, 0.5]}, ["SET", 
         ("On MNIST RigL has 98.9 %.", True),
         ("On MNIST RigL has 98.93.", False),
         ("On MNIST SET has 98.92.", False),  # the other row
-        ("On DNA RigL has 98.92.", False),  # the other column
-        ("We look at DNA. There RigL has 98.92.", False),
-        ("On DNA SET has 60.4 %.", True),
-        ("On DNA SET has 60 %.", True),
-        ("On DNA SET has 61 %.", False),
-        ("On DNA SET has 0.6042.", False),  # more digits than shown
-        ("On DNA SET has −0.604.", False),
+        ("On Fashion-MNIST RigL has 98.92.", False),  # the other column
+        ("We look at Fashion-MNIST. There RigL has 98.92.", False),
+        ("On Fashion-MNIST SET has 60.4 %.", True),
+        ("On Fashion-MNIST SET has 60 %.", True),
+        ("On Fashion-MNIST SET has 61 %.", False),
+        ("On Fashion-MNIST SET has 0.6042.", False),  # more digits than shown
+        ("On Fashion-MNIST SET has −0.604.", False),
     ],
 )
 def test_a_number_is_shown_in_the_row_and_column_that_the_text_names(written, text, is_shown):
@@ -97,6 +99,31 @@ def test_groups_of_a_published_table_are_compared_by_seed():
     gains = stats.ttest_1samp([2.0, 3.0, 1.0], 0).confidence_interval()
     for value in (2.0, *gains):
         assert np.isclose(pairs.values, value).any()
+
+
+@pytest.mark.parametrize(
+    ("row", "is_published"),
+    [
+        ("SET − dense | 2.0 | [-0.5, 4.5] | 3", True),
+        ("dense − SET | -2.0 | [-4.5, 0.5] | 3", True),
+        ("SET | 5.0 | [0.0, 10.0] | 3", True),
+        ("dense − SET | 2.0 | [-0.5, 4.5] | 3", False),
+        ("SET − dense | 2.0 | [-0.5, 4.6] | 3", False),
+        ("SET − dense | 2.0 | [-0.5, 4.5] | 4", False),
+        ("dense | 5.0 | [0.0, 10.0] | 3", False),
+    ],
+)
+def test_row_of_a_page_is_one_group_or_one_difference(row, is_published, tmp_path, monkeypatch):
+    rows = pd.DataFrame({"method": ["set"] * 3 + ["dense"] * 3, "seed": [0, 1, 2] * 2})
+    rows["value"] = [3.0, 5.0, 7.0, 1.0, 2.0, 6.0]
+    shown = [*prose.published(rows, 0)]
+    book = SimpleNamespace(shown=shown, experiments=[], settings=set(), text="We saw 12 images.")
+    monkeypatch.setattr(prose, "ROOT", tmp_path)
+    monkeypatch.setattr(prose, "of_notebook", lambda name: book)
+    words = "Of 12 images ([notebook 10](../notebooks/10_x.ipynb)):"
+    head = "| who | gain | interval | n |\n|---|---|---|---|"
+    (tmp_path / "page.md").write_text(f"# Page\n{words}\n\n{head}\n| {row} |\n")
+    assert (prose.Section("page.md", "Page").uncovered() == []) == is_published
 
 
 def test_a_section_of_a_page_has_its_heading_and_its_tables(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ somewhere.
 import re
 import textwrap
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -14,11 +15,11 @@ from lib import bench
 from lib.bench.own import OURS
 from lib.command import judged
 from lib.data.catalogue import SETS
-from lib.report import frames
-from lib.report.intervals import t_interval
 from lib.report.labels import DATASET_NAMES
 from tests.checkouts import ROOT
-from tests.notebooks.test_11 import leads_of_new_seeds
+from tests.notebooks import test_11 as ablation
+from tests.notebooks.summaries import by_fields
+from tests.prose import Section
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SPEED = (ROOT / "docs" / "SPEED.md").read_text(encoding="utf-8")
@@ -158,54 +159,22 @@ def test_start_page_says_the_results_of_the_readme():
     assert [one for one in results if one.replace("](", "](../") not in page] == []
 
 
+def test_numbers_of_the_results_are_those_of_their_notebooks():
+    text = Section("README.md", "What was found")
+    leads = ablation.leads_of(ablation.before_and_after())
+    untuned, tuned = (leads[tuning, "fashion_mnist", "rigl"] for tuning in ("tuned", "chosen"))
+    text.says("RigL leads fixed links on Fashion-MNIST by {:.2f} points", untuned.mean())
+    new = ablation.leads_of_new_seeds()["rigl"].mean()
+    text.says("it is {:.2f} on the same seeds and {:.2f} on five new ones", tuned.mean(), new)
+    ends = by_fields("links_curve", "method variant")
+    fewest = (ends[method, "density 0.001"] for method in ("rigl", "fixed"))
+    text.says(
+        "With 0.1 % of the hidden links, a lead of {:.1f} points", np.subtract(*fewest).mean()
+    )
+    assert not text.uncovered()
+
+
 def test_picture_shows_what_its_caption_says(leads):
     assert (leads < 1).mean() > 0.5
     assert leads.idxmax()[0] == "set_mlp_long" and leads.idxmax()[-1] == "set"
     assert "Most leads are below one point. The largest is SET's on CIFAR-10" in README
-
-
-def test_first_result_is_that_of_notebook_11():
-    rows = pd.read_csv(FIGURES / "11_set_ablation" / "leads_tuned.csv")
-    rows = rows.query("dataset == 'fashion_mnist' and method == 'rigl'")
-    by_tuning = {tuning: t_interval(of["value"]) for tuning, of in rows.groupby("tuning")}
-    untuned, tuned = by_tuning["one decay for all"], by_tuning["tuned for each"]
-    assert untuned.low > 0 > tuned.low and tuned.high > 0 and tuned.value < untuned.value / 2
-    new = t_interval(leads_of_new_seeds()["rigl"])
-    assert 0 < new.low and new.value < 0.5 * untuned.value
-    words = f"it is {tuned.value:.2f} on the same seeds and {new.value:.2f} on five new ones"
-    assert f"(*each tuned*), {words}" in README
-    words = "With one weight decay for all methods, RigL leads fixed links on Fashion-MNIST by"
-    assert f"{words} {untuned.value:.2f} points; with weight decay tuned for each" in README
-
-
-def test_with_fewer_links_a_lead_stays():
-    rows = pd.read_csv(FIGURES / "18_do_moving_links_help" / "leads.csv")
-    rows = rows.query(
-        "settings == 'each tuned' and dataset == 'fashion_mnist' and method == 'rigl'"
-    )
-    share = rows["share"].min()
-    lead = t_interval(rows.loc[rows["share"] == share, "value"])
-    assert lead.low > 1 and share == pytest.approx(1.354 / 3, rel=0.02)
-    words = f"a lead of {lead.value:.1f} points stays after 40 epochs ([62]"
-    assert f"With 0.1 % of the hidden links, {words}" in README
-    assert set(rows.loc[rows["share"] == share, "epochs"]) == {40}
-
-
-def test_second_result_is_that_of_notebook_60():
-    rows = pd.read_csv(FIGURES / "60_accuracy_at_one_percent" / "start_or_rule.csv")
-    wide = 100 * rows.pivot_table("value", "seed", ["method", "variant"])
-    gain = t_interval((wide["fixed", "local start"] - wide["fixed", "random start"]).dropna())
-    moving = wide["rigl"] - wide["fixed"]
-    from_near = t_interval(moving["local start"].dropna())
-    from_anywhere = t_interval(moving["random start"].dropna())
-    assert from_near.low < 0 < from_near.high and from_anywhere.high < gain.low
-    words = f"On CIFAR-10 fixed links gain {gain.value:.1f} points if they begin near the place of"
-    assert words in README
-
-
-def test_degree_sequences_without_strong_evidence_are_counted():
-    """Of SET, RigL and the growth rules; random drop and fixed links are controls."""
-    ends = frames.rows(records("scale_free")).query("kind == 'network' and epoch == 'final'")
-    evolved = ends[~ends["method"].isin(["fixed", "set_random_removal"])]
-    assert not evolved["strong"].any()
-    assert f"None of the {len(evolved)} degree sequences that we tested after training" in README

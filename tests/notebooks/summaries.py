@@ -92,17 +92,10 @@ def interval(values, level: float = 0.95) -> tuple[float, float, float]:
     return values.mean(), values.mean() - half, values.mean() + half
 
 
-def stored_core_hours(*experiments: str) -> float:
-    """Of the stored records of these experiments that a CPU made. Earlier ones that a GPU made name
-    it beside the CPU.
-    """
-    seconds = 0.0
-    for name in experiments:
-        for record in papers.STORE.of(name, "paper"):
-            facts = record.environment
-            if facts.get("device", "cpu") == "cpu" and "NVIDIA" not in facts["cpu"]:
-                seconds += facts["seconds"]
-    return seconds / 3600
+def differs(values) -> bool:
+    """Whether the interval of a mean excludes zero."""
+    _, low, high = interval(values)
+    return low > 0 or high < 0
 
 
 def _relative_area(rows: pd.DataFrame, whole: pd.DataFrame) -> float:
@@ -133,6 +126,22 @@ def with_both_decays(
     return old, new
 
 
+def reading(claim: str, name: str, **where: str) -> pd.DataFrame:
+    """Value and interval of a reading of a claim, as the table of verdicts has them, by data set
+    and rule.
+    """
+    rows = papers.readings("paper", [claim]).query("reading == @name")
+    for field, value in where.items():
+        rows = rows[rows[field] == value]
+    return rows.set_index(["dataset", "rule"])[["value", "low", "high"]]
+
+
+def p_values(rows: pd.DataFrame) -> np.ndarray:
+    """Two-sided p of the means of readings whose intervals are Student's t."""
+    error = (rows["high"] - rows["value"]) / stats.t.ppf(0.975, rows["n"] - 1)
+    return 2 * stats.t.sf((rows["value"] / error).abs(), rows["n"] - 1)
+
+
 def reruns():
     """How many networks were trained a second time, and the standard deviation of the change,
     points: from the interval of its mean.
@@ -140,6 +149,12 @@ def reruns():
     every = pd.read_csv(RESULTS / "numerics.csv").query("experiment == 'all'").iloc[0]
     half = (every["points_high"] - every["points_low"]) / 2
     return int(every["n"]), half / stats.t.ppf(0.975, every["n"] - 1) * np.sqrt(every["n"])
+
+
+def says_reruns(text: Prose) -> None:
+    """Assert that a notebook says how much a second training changes."""
+    words = "When we trained {} networks a second time, the accuracy of a network changed by {:.2f}"
+    text.says(f"{words} points (standard deviation)", *reruns())
 
 
 def dropouts_on_fashion_mnist() -> dict[str, float]:

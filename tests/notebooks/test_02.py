@@ -128,6 +128,7 @@ def of_machines(says, bench):
     says("At 32 % it takes {:.1f} times as long", ratio[0.32])
     with_rivals = rows[rows["density"].between(0.03, 0.039)].set_index("contender")
     assert len(with_rivals) == 4
+    says("At {:.1f} % of the links, as in", 100 * with_rivals["density"].iloc[0])
     words = "There our step takes {:.2f} ms, and dense {:.1f} times as long"
     says(words, with_rivals.loc["fused", "median_ms"], with_rivals.loc["dense", "ratio"])
     alone = rows[(rows["density"] == 0.04) & (rows["contender"] == "fused")]

@@ -14,7 +14,6 @@ from tests.notebooks.summaries import (
     by_fields,
     interval,
     last_valid_accuracy,
-    stored_core_hours,
 )
 from tests.prose import Prose
 
@@ -71,7 +70,6 @@ def test_numbers_of_the_text_are_those_of_the_records(runs, on_features):
     _, low, high = interval(paired(runs, "set", "dense", "best"))
     assert max(abs(low), abs(high)) < 2.2
     says("after about 1,000 epochs")
-    says("({:.0f} core-hours)", stored_core_hours("set_cnn", "set_cnn_tuning", "set_on_features"))
     of_runs(says, runs)
     of_features(says, on_features)
     counts(says, runs)

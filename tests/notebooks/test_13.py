@@ -42,8 +42,6 @@ def test_numbers_of_the_text_are_those_of_the_records():
     says = text.says
     says("units of 0 and 1")
     stored = [record for name in EXPERIMENTS for record in papers.STORE.of(name, "paper")]
-    seconds = sum(record.environment["seconds_in_all"] for record in stored)  # with likelihoods
-    says("({:.0f} core-hours)", seconds / 3600)
     curves = pd.read_csv(FIGURES / "paper" / "13_set_rbm" / "dna.csv")
     curves = curves.groupby(["method", "units", "sweeps", "epoch"])["value"].mean().unstack()
     falls = (curves.max(axis=1) - curves.iloc[:, -1]).groupby("method")
@@ -120,8 +118,6 @@ def long_on_dna(text):
     text.says("Narrower machines fall by {:.1f} nats at most", narrow)
     text.says("we allow 3 nats")
     worst = reached["largest"].groupby("seed").max()
-    found = t_interval(worst)
-    assert found.low < 3 < found.high
     assert (worst < 3).sum() == 2
     assert falls["rough"].sum() == 2
     sound = falls_on_dna(least_chains=10)
@@ -130,25 +126,19 @@ def long_on_dna(text):
 
 def falls_on_dna(least_chains=0):
     """Falls from the first −85 nats on, of machines by hidden units, sweeps and seed, with the
-    standard error of the largest and the number of points that rest on fewer than ten chains.
+    number of points that rest on fewer than ten chains; nan where a machine never gets there.
     """
     rows = []
     for record in papers.STORE.of("set_rbm_dna_long", "paper"):
         run = record.config
         assert (run.method, run.epochs) == ("set", 5000)
-        best, of_best, falls, errors, rough = -math.inf, 0.0, [], [], 0
         points = record.metrics.dropna(subset="test").query("ess >= @least_chains")
-        for value, se, ess in points[["test", "se", "ess"]].to_numpy():
-            if value > best:
-                best, of_best = value, se
-            if best >= -85:
-                falls.append(best - value)
-                errors.append(math.hypot(se, of_best))
-                rough += ess < 10
-        most = np.argmax(falls) if falls else None
-        ends = (falls[most], falls[-1], errors[most]) if falls else (math.nan,) * 3
-        rows.append((run.hidden[0], run.cd_steps, run.seed, *ends, rough))
-    columns = ["hidden", "cd_steps", "seed", "largest", "last", "se", "rough"]
+        points = points[points["test"].ge(-85).cummax()]
+        falls = points["test"].cummax() - points["test"]
+        last = falls.iloc[-1] if len(falls) else math.nan
+        rough = (points["ess"] < 10).sum()
+        rows.append((run.hidden[0], run.cd_steps, run.seed, falls.max(), last, rough))
+    columns = ["hidden", "cd_steps", "seed", "largest", "last", "rough"]
     return pd.DataFrame(rows, columns=columns).set_index(columns[:3]).sort_index()
 
 
@@ -353,15 +343,9 @@ def drawn(text):
 
 
 def elsewhere():
-    """On which data sets SET leads, by how sure that is."""
-    ahead, open_, rough = [], [], []
-    for dataset in set(machines()["dataset"]):
-        gaps = lead(dataset, "fixed_final")
-        if len(gaps) and not is_apart(dataset, "fixed_final"):
-            rough.append(dataset)
-        elif len(gaps):
-            (ahead if t_interval(gaps).low > 0 else open_).append(dataset)
-    assert len(ahead) == 6 and open_ == ["web"] and rough == ["ocr_letters"]
+    """On which data sets SET leads fixed links, by how sure that is; claims S09 and S11 count the
+    others.
+    """
     compared, alone, together = [], set(), set()
     for dataset in set(machines()["dataset"]):
         gaps = lead(dataset, "fixed")
@@ -373,15 +357,4 @@ def elsewhere():
         if apart and t_interval(gaps, level=1 - 0.05 / len(compared)).low > 0:
             together.add(dataset)
     assert alone == {"dna", "connect4", "mnist", "nips"} and together == {"dna", "mnist"}
-    signs, behind = {}, set()
-    for dataset in set(machines()["dataset"]):
-        gaps = lead(dataset, "dense")
-        if len(gaps) and not is_apart(dataset, "dense") and t_interval(gaps).high < 0:
-            behind.add(dataset)
-        elif len(gaps) and is_apart(dataset, "dense"):
-            found = t_interval(gaps)
-            assert found.low > 0 or found.high < 0
-            signs[dataset] = found.low > 0
-    assert signs == {"dna": True, "adult": True, "web": False}
-    assert behind == {"mnist", "ocr_letters"}
     assert all(lead("caltech28", rival).empty for rival in RIVALS)

@@ -8,13 +8,11 @@ import numpy as np
 import pandas as pd
 import powerlaw
 import pytest
-from scipy.stats import binomtest
 
 import papers
 from lib import topology
 from lib._boundary import REFERENCE
 from lib.report import frames
-from lib.report.claims import against, intervals
 from lib.report.intervals import t_interval
 from lib.topology import power_law
 from papers.frontier.experiments import RANDOM
@@ -50,7 +48,6 @@ def test_numbers_of_the_text_are_those_of_the_records(rows):
     says("these {} sequences of evolved networks {} are *inside*", len(whole), inside.sum())
     assert 0.6 < 1 - inside.mean() < 0.7
     says("if their mean lies between 2 and")
-    says("everything anew (2 core-hours")
     assert (power_law.REJECT_BELOW, power_law.LONG_TAIL) == (0.1, 50)
     text.says("above the dotted line of {} neurons", power_law.LONG_TAIL)
     says("50 neurons or more are in the tail")
@@ -119,12 +116,6 @@ def long_training(text):
     counts = met.groupby([drawn["kind"], drawn["seed"]]).mean() >= 0.5
     words = "We also drew {} networks of true power laws of these sizes: {} of them would pass"
     text.says(words, len(counts), counts.sum())
-    verdict = papers.verdicts("paper", ["S03"]).iloc[0]
-    assert (verdict["verdict"], verdict["n"]) == ("fails", 10) and verdict["high"] < 1 / 3
-    passed = (own["rank_p"] < 0.05).groupby(own["seed"]).mean() >= 0.5
-    assert (passed.sum(), len(passed)) == (5, 10)
-    low, high = binomtest(5, 10).proportion_ci()
-    assert low < 0.5 < high
     assert not set(own["seed"]) & {run.seed for run in papers.EXPERIMENTS["set_mlp"].runs("paper")}
     shorter = {record.config.parent.epochs for record in papers.STORE.of("scale_free", "paper")}
     assert max(shorter) == 300
@@ -182,22 +173,8 @@ def forgetting(text):
     for method, end in zip(("rigl", "set"), left, strict=True):
         apart, usually = (by_seed[method, s, 150] for s in ("degrees of the end", RANDOM))
         assert (apart > 2 * usually).all() and end > 2 * means[method, "degrees of the end", 0]
-    final = frames.tidy([*usual, *others]).query("measure == 'final test_accuracy'")
-    final = final.query("method in ['rigl', 'set'] and dataset == 'fashion_mnist'")
-    is_other = final["trained"] == "start_degrees"
-    final = final.assign(start=final["variant"].where(is_other, RANDOM), value=100 * final["value"])
-    gains = against(final, RANDOM, by="start", keys=["method"])
-    gains = intervals(gains, ["method", "start"], family=1).set_index(["method", "start"])
-    gain = gains.loc["rigl", "degrees of the end"]
-    words = "The 95 % interval of this difference by itself is [{:.2f}, {:.2f}]"
-    text.says(words, gain["low"], gain["high"])
-    assert gain["high"] < 0.16
-    gain = gains.loc["rigl", "power law"]
-    assert gain["low"] < 0 < 0.16 < gain["high"]
-    assert gains["low"].max() < 0 < gains["high"].min()
     for of_rule, end in zip((rigl, of_set), left, strict=True):
         assert abs(of_rule["links of the end", 150] - end) < 0.2
-    assert len(others) == 2 * 3 * 5
 
 
 def shown():
@@ -240,11 +217,7 @@ def steep_tails(text):
 
 
 def strong(text, rows):
-    evolved = rows.query(
-        "kind == 'network' and trained == 'adaptive_topology' and method == 'rigl'"
-    )
-    shares = evolved.query("dataset == 'fashion_mnist'").groupby("epoch")["strong"].mean()
-    text.says("On Fashion-MNIST {:.0f} % of RigL's", 100 * shares["5"])
+    text.says("sequences have strong evidence after epoch 5")
     late = rows.query("kind == 'network' and epoch in ['20', '50', '100', 'final']")
     assert not late["strong"].any()
     others = rows.query("kind == 'network' and method in ['set', 'preferential']")
@@ -269,7 +242,6 @@ def power(text, rows):
 
 
 def machines(text):
-    text.says("The paper's Fig. 3 shows machines on DNA, with 100 to 500 hidden units")
     rows = frames.rows(papers.STORE.of("rbm_scale_free", "paper"), "cd_steps")
     rows = rows.query("kind == 'network' and neurons == 'hidden 1' and epoch == 'final'")
     assert not np.any(rows["strong"])

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 import papers
+from tests.notebooks.summaries import says_dropouts
 from tests.prose import Prose
 
 
@@ -69,8 +70,6 @@ def test_numbers_of_the_text_are_those_of_the_records(networks, machines, varian
             ends[dataset, method] = np.mean(seeds)
     on = [ends["mnist", "set"], ends["mnist", "rigl"]]
     says("ends at {:.2f} for SET and {:.2f} for RigL. Most of that is there by epoch 20", *on)
-    on = [ends["fashion_mnist", "set"], ends["fashion_mnist", "rigl"]]
-    says("where every pixel varies, it ends at {:.2f} and {:.2f}", *on)
     assert (variances["fashion_mnist"] > 0).all()
     assert all(abs(ends[dataset, "set_random_removal"]) < 0.02 for dataset in variances)
     says("RigL's links begin to gather by epoch 2, those of SET by epoch 5")
@@ -85,6 +84,7 @@ def test_numbers_of_the_text_are_those_of_the_records(networks, machines, varian
     assert unlinked["set_random_removal"] == 0
     border = np.mean([1 / centre_over_frame(links) for links in networks["mnist", "set"]])
     says("ends with {:.0f} % of the links of a central one", 100 * border)
+    says_dropouts(text)
     assert not text.uncovered()
 
 
@@ -113,9 +113,6 @@ def agreement(text, networks):
     within = np.mean([correlation(a, b) for i, a in enumerate(ours) for b in ours[:i]])
     assert abs(across - within) < 0.02
     assert max(shared(a, b) for a, b in zip(ours, theirs, strict=True)) < 0.5
-    fashion = networks["fashion_mnist", "set"], networks["fashion_mnist", "rigl"]
-    across = np.mean(between(*fashion))
-    text.says("On Fashion-MNIST they correlate at {:.2f}", across)
 
 
 def of_machines(text, machines):

@@ -32,7 +32,6 @@ def ratios(rows, epoch, measure):
 def test_numbers_of_the_text_are_those_of_the_records(rows, networks):
     text = Prose("17_network_structure")
     says = text.says
-    says("everything anew (1 core-hour")
     assert working(networks, "set_random_removal") == 1
     overlap = rows[rows["measure"].eq("overlap with end, layer 2") & rows["epoch"].eq("50")]
     overlap = overlap[overlap["method"].isin(["set", "rigl"])]

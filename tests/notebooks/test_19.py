@@ -1,12 +1,10 @@
 """What notebook 19 says is what the stored benchmark and records say."""
 
-import numpy as np
-import pandas as pd
 import pytest
 
 import papers
 from lib import bench
-from lib._boundary import FIGURES, ROOT
+from lib._boundary import ROOT
 from lib.bench.convolutions import LAYERS, PASS, STEP
 from lib.report.intervals import t_interval
 from tests.prose import Prose
@@ -33,8 +31,6 @@ def test_numbers_of_the_text_are_those_of_the_records(ratios, accuracies):
     of_layers(says, ratios[ratios.index.get_level_values("measure").str.startswith(PASS)])
     of_steps(says, ratios[ratios.index.get_level_values("measure").str.startswith(STEP)])
     of_accuracy(says, accuracies)
-    of_places(says)
-    says("A convolution of height and width")
     says("VGG has six convolutions, and ResNet-20 has 19")
     says("A processor adds 16 numbers at a time. So 16 examples lie side by side")
     says("has its maps on tiles of 16 examples, as within a network")
@@ -47,7 +43,6 @@ def of_layers(says, layers):
     assert len(few) == 4 * len(LAYERS) and len(LAYERS) == 7
     least, most = few["channels_last"].min(), few["channels_last"].max()
     assert least > 1
-    says("At a fifth of the links and below, each of the seven layers is faster than dense.")
     says("There dense with channels last takes {:.1f} to {:.0f} times as long", least, most)
     assert half["channels_last"].between(0.9, 1.2).all()
     rival = layers["sparseprop"]
@@ -72,20 +67,8 @@ def of_accuracy(says, accuracies):
     least, most = f"{behind.min():.1f}", f"{behind.max():.1f}"
     says("After four epochs its accuracy is {} to {} points lower", least, most)
     says("In the mean dense ends {} to {} points above networks", least, most)
-    says("ResNet-20 learns CIFAR-10 for four epochs")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"it is {behind.min():.0f} to {behind.max():.0f} points less accurate" in readme
     for method in ("set", "rigl"):
         lead = t_interval(accuracies[method] - accuracies["fixed"])
         assert lead.low < 0 < lead.high
-
-
-def of_places(says):
-    rows = pd.read_csv(FIGURES / "paper" / "19_sparse_convolutions" / "places.csv")
-    shares = rows.pivot(index="place", columns="method", values="value")
-    assert np.allclose(shares.mean(), 1, atol=1e-4)
-    of = [f(shares[method]) for method in ("set", "rigl") for f in (min, max)]
-    words = (
-        "At each place SET has {:.2f} to {:.2f} of an even share of the links, and RigL {:.2f} to"
-    )
-    says(f"{words} {{:.2f}}", *of)

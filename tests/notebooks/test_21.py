@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 
 import papers
 from lib._boundary import FIGURES
@@ -50,15 +49,11 @@ def test_numbers_of_the_text_follow_from_the_records():
         drawn, scaled = (mean(usual, name, dataset, "dense") for name in ("area", "rescaled"))
         returned[dataset] = (scaled - drawn) / (1 - drawn)
     assert returned[MN] > 0.75 and 0.45 < returned[FM] < 0.55
-    gains = [mean(usual, "area", FM, m) - mean(usual, "area", FM, "fixed") for m in ("rigl", "set")]
-    text.says("On Fashion-MNIST RigL gains {:.2f} and SET {:.2f}", *gains)
     equal = networks[networks["trained"].isin(["adaptive_topology", "other_dropouts"])]
     both = [mean(equal, "area", FM, m, dropout=0.3) for m in ("set", "fixed")]
     text.says("With equal dropout SET gains {:.2f} there", both[0] - both[1])
     assert shown[:, :, "ascending"].min() > 75  # three quarters
     text.says("at most {:.0f} % of them are enough", shown[:, :, "descending"].max())
-    found = [half[MN, "set", order] for order in ("degree", "random")]
-    text.says("by degree {:.0f} % are enough, at random it takes {:.0f} %", *found)
     _has_settings(text)
     assert not text.uncovered()
 
@@ -90,13 +85,3 @@ def _has_settings(text):
     assert links["dense"] == 100 * links["fixed"]
     _beside_small_dense(text)
     text.says("Random orders are drawn 10 times, twice for the dense network")
-
-
-def test_what_is_said_to_differ_or_not_does():
-    readings = papers.readings("paper", ["R03"])
-    fixed = readings.query(
-        "rule == 'set' and rival == 'fixed' and reading == 'area, links removed'"
-    )
-    assert len(fixed) == 2 and (fixed["verdict"] == "holds").all()
-    assert ((fixed["low"] < 0) & (fixed["high"] > 0)).all()
-    assert fixed.set_index("dataset")["value"][FM] == pytest.approx(0.009, abs=0.001)

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib.command import planned
 from papers import STORE
 from papers.local_learning.networks import krotov_hopfield_network
 from papers.local_learning.training import PROBE
@@ -22,16 +21,6 @@ def courses(records):
         steps = record.metrics["epoch"] * IMAGES[run.dataset] / run.batch_size / run.n_units
         parts.append(record.metrics.assign(seed=run.seed, steps=steps))
     return pd.concat(parts)
-
-
-def hours(records):
-    """What the runs of some records took."""
-    return sum(record.environment["seconds"] for record in records) / 3600
-
-
-def planned_hours(*experiments):
-    """What the runs of some experiments take on a CPU, as measured for the list of runs."""
-    return planned.planned().query("experiment in @experiments")["core_hours"].sum()
 
 
 def below(experiment):
@@ -75,10 +64,6 @@ def test_numbers_of_the_text_follow_from_the_records():
     records = {name: STORE.of(name, "paper") for name in LAYERS}
     tables = {name: courses(records[name]) for name in LAYERS}
     layers = [record for name in LAYERS for record in records[name]]
-    on_cpu = [r for r in layers if "NVIDIA" not in r.environment["cpu"]]
-    assert {r.config.experiment for r in layers if r not in on_cpu} == {"kh_long"}
-    words = "learns all layers anew on this machine ({:.0f} core-hours)"
-    text.says(words, hours(on_cpu) + planned_hours("kh_long"))
 
     # rule and settings
     text.says("no unit may have a mean weight below −0.5")

@@ -176,7 +176,6 @@ def spectra_of_layers(text):
             assert max(of_rules) < means[dataset, "fixed", layer][2]
             falls = {m: means[dataset, m, layer][3] - means[dataset, m, layer][2] for m in TWO}
             assert (falls["set"] > falls["fixed"]) == (dataset == FM and layer > 1)
-    text.says("By rank 100 the spectra of SET and RigL lie below those of fixed links")
     above = []
     for seed in range(5):
         curves = [
@@ -207,11 +206,4 @@ def test_numbers_of_the_text_follow_from_the_records():
     text.says("400 are attacked, the same ones for all networks")
     attacked = [r.config.parent for r in of("sparse_attacks", "sparse_attacks_dense")]
     assert {run.method for run in attacked if run.validation} == {"kh"}
-    names = ("sparse_attacks", "sparse_spectra", "sparse_attacks_dense", "sparse_spectra_dense")
-    names += ("kh_sparse", "sparse_readouts")
-    again = ("dense", "dense_small")  # a clone does not have their weights
-    trained = [r for r in STORE.of("adaptive_topology", "paper") if r.config.method in again]
-    records = of(*names) + trained
-    seconds = sum(record.environment["seconds"] for record in records)
-    text.says("trains everything anew ({:.0f} core-hours)", seconds / 3600)
     assert not text.uncovered()

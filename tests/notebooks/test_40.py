@@ -8,8 +8,9 @@ from pymoo.indicators.hv import HV
 from scipy import stats
 
 import papers
-from lib._boundary import FIGURES, REFERENCE
-from lib.report.intervals import holm, t_interval
+from lib._boundary import REFERENCE
+from lib.report.intervals import holm
+from tests.notebooks.summaries import p_values, reading
 from tests.prose import Prose
 
 SETS = ("rsmas", "citrus_leaves", "rps28", "eye_fundus", "cifar10")
@@ -63,25 +64,6 @@ def half_width(values):
     return stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
 
 
-def chosen_gains(dataset, fresh, variant="corrected"):
-    """The mask one would choose minus the full head, in points, a number a run."""
-    gains = []
-    for record in records("mask_fronts", variant, dataset=dataset):
-        table = record.metrics
-        front = table[table["kind"] == "front"]
-        best = front[front["valid_accuracy"] == front["valid_accuracy"].max()]
-        member = best.loc[best["density"].idxmin()]
-        full = table[table["kind"] == "full"]
-        is_first = full["seed"] == 10_000 + record.config.seed
-        if fresh:
-            again = table[(table["kind"] == "fresh") & (table["member"] == member["member"])]
-            pair = again["test_accuracy"].mean(), full[~is_first]["test_accuracy"].mean()
-        else:
-            pair = member["test_accuracy"], full[is_first]["test_accuracy"].mean()
-        gains.append(100 * (pair[0] - pair[1]))
-    return np.array(gains)
-
-
 def lead_lost(dataset, variant="corrected"):
     """What the most accurate member loses of its lead on images that did not choose it."""
     seen, unseen = ("valid", "test") if variant == "corrected" else ("test", "valid")
@@ -94,22 +76,6 @@ def lead_lost(dataset, variant="corrected"):
         lead = best - full.iloc[0][accuracies].astype(float)
         lost.append(100 * (lead.iloc[0] - lead.iloc[1]))
     return np.mean(lost)
-
-
-def correlations(dataset, method="nsga2", held=False, variant="corrected"):
-    """Spearman's correlation of accuracy and AUROC, a number a run."""
-    found = []
-    for record in records("mask_search", variant, method, dataset=dataset):
-        table = record.metrics[["accuracy", "auroc", "density"]].rank()
-        if method == "nsga2":
-            table = record.metrics.iloc[record.arrays["front"]].rank()
-        if held:
-            line = np.polynomial.polynomial.polyfit
-            for name in ("accuracy", "auroc"):
-                at, slope = line(table["density"], table[name], 1)
-                table[name] = table[name] - at - slope * table["density"]
-        found.append(table["accuracy"].corr(table["auroc"]))
-    return np.array(found)
 
 
 def test_numbers_of_the_text_follow_from_the_records():
@@ -201,28 +167,24 @@ def _with_other_limits(text):
 
 
 def _chosen(text):
-    """The mask that one would choose, and what it overstates."""
-    gains = {dataset: chosen_gains(dataset, fresh=False) for dataset in SETS}
-    fresh = {dataset: chosen_gains(dataset, fresh=True) for dataset in SETS}
-    text.says("On the corals it loses {:.1f} points", -gains["rsmas"].mean())
-    both = gains["eye_fundus"].mean(), fresh["eye_fundus"].mean()
+    """The mask that one would choose, by the readings of E01, and what it overstates."""
+    rows = papers.readings("paper", ["E01"])
+    gains = rows.set_index(["reading", "dataset"])[["value", "low", "high"]].sort_index()
+    searched = "most accurate on validation, as searched"
+    fresh = "most accurate on validation, fresh seeds"
+    text.says("On the corals it loses {:.1f} points", -gains["value"][searched, "rsmas"])
+    both = (gains["value"][seeds, "eye_fundus"] for seeds in (searched, fresh))
     words = "On the eyes the chosen mask gains {:.1f} points. With fresh seeds {:.1f} points are"
     text.says(words, *both)
-    cells = [*gains.values(), *fresh.values()]
-    for dataset in SETS[:2]:
-        cells += [chosen_gains(dataset, own, "near duplicates together") for own in (False, True)]
-    corrected = holm([stats.ttest_1samp(values, 0).pvalue for values in cells])
-    (certain,) = (values for values, p in zip(cells, corrected, strict=True) if p < 0.05)
-    assert certain is gains["eye_fundus"]
-    eyes = gains["eye_fundus"], fresh["eye_fundus"]
-    assert [values.mean() > half_width(values) for values in eyes] == [True, False]
-    usual = [gains[dataset] for dataset in ("citrus_leaves", "rps28", "cifar10")]
-    together = [chosen_gains(d, False, "near duplicates together") for d in SETS[:2]]
-    together.append(chosen_gains("rsmas", True, "near duplicates together"))
-    assert all(abs(values.mean()) < half_width(values) for values in (*usual, *together))
-    loss = -chosen_gains("citrus_leaves", True, "near duplicates together")
-    assert loss.mean() > half_width(loss)
-    text.says("is uncertain by {:.0f} points", half_width(gains["rps28"]))
+    (certain,) = rows[np.array(holm(p_values(rows))) < 0.05].to_dict("records")
+    assert (certain["reading"], certain["dataset"]) == (searched, "eye_fundus")
+    without_zero = gains.index[(gains["low"] > 0) | (gains["high"] < 0)]
+    assert {*without_zero} == {
+        *((searched, "rsmas"), (searched, "eye_fundus"), (fresh, "rsmas")),
+        (f"{fresh}, near duplicates together", "citrus_leaves"),
+    }
+    hands = gains.loc[(searched, "rps28")]
+    text.says("is uncertain by {:.0f} points", hands["high"] - hands["value"])
     lost = [lead_lost(dataset) for dataset in SETS]
     text.says("the most accurate mask loses {:.0f} to {:.0f} points", min(lost), max(lost))
 
@@ -247,22 +209,22 @@ def _beside_the_authors(text):
 
 
 def _related(text):
-    """Accuracy and AUROC on fronts, and over random masks of one density."""
-    on_front = [correlations(dataset) for dataset in ("citrus_leaves", "eye_fundus")]
-    assert all(abs(values.mean()) < half_width(values) for values in on_front)
-    both = [values.mean() for values in on_front]
-    text.says("shows: {:.2f} and {:.2f}, with intervals around zero", *both)
-    shown = pd.read_csv(FIGURES / "paper" / "40_evolutionary_pruning" / "relations.csv")
-    shown = shown[shown["masks"] == "random search"].groupby(["pair", "dataset"])["value"]
-    found = {place: t_interval(values) for place, values in shown}
-    together = correlations("citrus_leaves", variant="near duplicates together")
-    assert together.mean() > half_width(together)
-    text.says("they correlate by {:.2f} on the leaves", together.mean())
-    assert all(found["accuracy and density", dataset].low > 0 for dataset in SETS)
-    eyes = found["AUROC and density", "eye_fundus"]
-    assert eyes.low < 0 < eyes.high
-    held = [correlations(d, "random_search", held=True).mean() for d in SETS]
-    text.says("with the density held, the correlation is {:.2f} to {:.2f}", min(held), max(held))
+    """Accuracy and AUROC on fronts, and over random masks of one density: readings of E02."""
+
+    def related(name):
+        return reading("E02", name).droplevel("rule")
+
+    both = related("accuracy and AUROC, front of a run").loc[["citrus_leaves", "eye_fundus"]]
+    assert (both["low"] < 0).all() and (both["high"] > 0).all()
+    text.says("shows: {:.2f} and {:.2f}, with intervals around zero", *both["value"])
+    together = related("accuracy and AUROC, front of a run, near duplicates together")
+    assert together["low"]["citrus_leaves"] > 0
+    text.says("they correlate by {:.2f} on the leaves", together["value"]["citrus_leaves"])
+    assert (related("accuracy and density, all masks")["low"] > 0).all()
+    eyes = related("AUROC and density, all masks").loc["eye_fundus"]
+    assert eyes["low"] < 0 < eyes["high"]
+    held = related("accuracy and AUROC, density held, all masks")["value"]
+    text.says("with the density held, the correlation is {:.2f} to {:.2f}", held.min(), held.max())
 
 
 def _has_settings(text):
@@ -280,4 +242,3 @@ def _has_settings(text):
         right = pd.concat(fronts)["test_accuracy"] * n
         assert np.allclose(right, right.round(), atol=1e-3)  # of as many images
         text.says(f"{n} of {'corals' if dataset == 'rsmas' else 'leaves'}")
-    text.says("(6 core-hours)")

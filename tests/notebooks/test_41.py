@@ -1,14 +1,13 @@
 """Notebook 41: every number of its text follows from the records."""
 
 import numpy as np
-from scipy import stats
 
+import papers
 from lib.report.intervals import holm
 from papers.pruning.ensembles import PERCENTILE_PAIRS
+from tests.notebooks.summaries import p_values
 from tests.notebooks.test_40 import SETS, records
 from tests.prose import Prose
-
-RIVALS = ("front_accuracy", "front_auroc", "best", "mean", "alike")
 
 
 def counts(dataset):
@@ -18,15 +17,6 @@ def counts(dataset):
         masks = np.unpackbits(record.arrays["masks"], axis=1, count=1280)
         rows.append(masks.sum(axis=0, dtype=float))
     return np.array(rows)
-
-
-def hidden(dataset, kind, variant="corrected"):
-    """What hiding what the ten see costs more than hiding something else, a number a run."""
-    gaps = []
-    for record in records("mask_regions", variant, dataset=dataset):
-        accuracy = record.metrics.groupby("kind")["accuracy"].mean()
-        gaps.append(100 * (accuracy[kind] - accuracy["kept"]))
-    return np.array(gaps)
 
 
 def read_by_the_head(dataset):
@@ -46,24 +36,6 @@ def read_by_the_head(dataset):
     return np.mean(found, axis=0)
 
 
-def vote_gains(dataset, measure):
-    """{rival: the chosen vote minus it, in points, a number a run}."""
-    gains = {rival: [] for rival in RIVALS}
-    for record in records("mask_fronts", dataset=dataset):
-        table = record.metrics
-        front, votes = (table[table["kind"] == kind] for kind in ("front", "vote"))
-        vote = votes.loc[votes["valid_accuracy"].idxmax()]
-        for rival in RIVALS:
-            if rival.startswith("front"):
-                by = rival.replace("front", "valid")
-                best = front[front[by] == front[by].max()]
-                other = best.loc[best["density"].idxmin()]
-            else:
-                other = table[(table["kind"] == rival) & (table["low"] == vote["low"])].iloc[0]
-            gains[rival].append(100 * (vote[f"test_{measure}"] - other[f"test_{measure}"]))
-    return {rival: np.array(values) for rival, values in gains.items()}
-
-
 def test_numbers_of_the_text_follow_from_the_records(rng):
     text = Prose("41_explain_and_ensemble")
     _agreement(text, rng)
@@ -76,7 +48,6 @@ def test_numbers_of_the_text_follow_from_the_records(rng):
     assert {record.config.draws for record in records("mask_regions")} == {3}
     [area] = {record.config.area for record in records("mask_regions")}
     assert area == 1 / 5
-    text.says("(7 core-hours)")
     text.says("CC BY 4.0, Rauf et al. 2019")
     text.says("CC BY 2.0, Moroney 2019")
     assert not text.uncovered()
@@ -100,50 +71,36 @@ def _agreement(text, rng):
 
 
 def _hidden(text):
-    """What hiding costs."""
-    shown = ("rsmas", "citrus_leaves", "rps28")
-    cells = {(d, kind): hidden(d, kind) for d in shown for kind in ("moved", "others")}
-    p = holm([stats.ttest_1samp(values, 0).pvalue for values in cells.values()])
-    assert [cell for cell, one in zip(cells, p, strict=True) if one < 0.05] == [
-        ("citrus_leaves", "moved")
-    ]
-    again = hidden("citrus_leaves", "moved", "near duplicates together")
-    text.says("the leaves say the same: {:.0f} points", again.mean())
-    read = np.array([read_by_the_head(dataset) for dataset in shown])
+    """What hiding costs, by the readings of E03."""
+    rows = papers.readings("paper", ["E03"]).set_index(["reading", "dataset"])
+    grouped = rows.index.get_level_values("reading").str.endswith("near duplicates together")
+    elsewhere = "loss minus that of the same regions elsewhere"
+    (certain,) = rows[~grouped].index[np.array(holm(p_values(rows[~grouped]))) < 0.05]
+    assert certain == (elsewhere, "citrus_leaves")
+    again = rows["value"][f"{elsewhere}, near duplicates together", "citrus_leaves"]
+    text.says("the leaves say the same: {:.0f} points", again)
+    read = np.array([read_by_the_head(name) for name in ("rsmas", "citrus_leaves", "rps28")])
     assert read[:, 0].min() > 7 and read[:, 1].max() < 4
     text.says("A star marks p < 0.05")
 
 
-def sure_gain(values):
-    """Whether the 95 % interval of the mean lies above zero."""
-    return values.mean() > stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-
-
 def _votes(text):
-    """What a vote gains."""
-    cells = {}
-    for measure in ("accuracy", "auroc"):
-        for dataset in SETS:
-            for rival, values in vote_gains(dataset, measure).items():
-                cells[measure, rival, dataset] = values
-    p = holm([stats.ttest_1samp(values, 0).pvalue for values in cells.values()])
-    certain = {cell for cell, one in zip(cells, p, strict=True) if one < 0.05}
-    means = {cell: values.mean() for cell, values in cells.items()}
-    gains = {dataset: means["accuracy", "front_accuracy", dataset] for dataset in SETS}
-    assert max(gains, key=gains.get) == "cifar10"
-    assert not [dataset for dataset in SETS if ("accuracy", "front_accuracy", dataset) in certain]
-    below = [-means["auroc", "front_auroc", dataset] for dataset in SETS]
-    assert min(below) > 0
-    assert [d for d in SETS if ("auroc", "front_auroc", d) in certain] == ["citrus_leaves"]
-    alike = {cell for cell in certain if cell[1] == "alike"}
-    assert alike == {("accuracy", "alike", "eye_fundus"), ("auroc", "alike", "eye_fundus")}
-    both = [means[measure, "alike", "eye_fundus"] for measure in ("accuracy", "auroc")]
-    text.says("{:.1f} points of accuracy, {:.1f} of AUROC", *both)
-    over_best = means["accuracy", "best", "cifar10"]
-    both = {d for d in SETS if all(sure_gain(cells[m, "best", d]) for m in ("accuracy", "auroc"))}
-    assert both == {"rsmas", "eye_fundus"}
-    assert {cell for cell in certain if cell[1] == "best"} == {("accuracy", "best", "cifar10")}
-    words = "after correction, one gain is left: {:.1f} points of accuracy on CIFAR-10"
-    text.says(words, over_best)
-    over_mean = [dataset for dataset in SETS if ("auroc", "mean", dataset) in certain]
-    assert len(over_mean) == 4
+    """What a vote gains, by the readings of E04, corrected for all of them together."""
+    rows = papers.readings("paper", ["E04"]).query("reading.str.startswith('vote minus')")
+    rows = rows.assign(is_sure=np.array(holm(p_values(rows))) < 0.05)
+    by_rival = {name.removeprefix("vote minus "): of for name, of in rows.groupby("reading")}
+    gains = {rival: of.set_index("dataset") for rival, of in by_rival.items()}
+    sure = {rival: [*of.index[of["is_sure"]]] for rival, of in gains.items()}
+    assert len(rows) == 50 and not sure["the front's most accurate, accuracy"]
+    assert gains["the front's most accurate, accuracy"]["value"].idxmax() == "cifar10"
+    below = -gains["the front's best in AUROC, AUROC"]["value"]
+    text.says("Its AUROC lies {:.1f} to {:.1f} points below the front", below.min(), below.max())
+    assert sure["the front's best in AUROC, AUROC"] == ["citrus_leaves"]
+    for measure in ("accuracy", "AUROC"):
+        assert sure[f"as many seeds of one mask, {measure}"] == ["eye_fundus"]
+    best = [gains[f"the most accurate that votes, {name}"] for name in ("accuracy", "AUROC")]
+    both = (best[0]["low"] > 0) & (best[1]["low"] > 0)
+    assert {*both.index[both]} == {"rsmas", "eye_fundus"}
+    assert sure["the most accurate that votes, accuracy"] == ["cifar10"]
+    assert not sure["the most accurate that votes, AUROC"]
+    assert len(sure["the mean of those that vote, AUROC"]) == 4

@@ -5,7 +5,6 @@ import pandas as pd
 
 import papers
 from lib._boundary import REFERENCE
-from lib.command import planned
 from papers.frontier import experiments
 from papers.frontier.certificates import CHECKED
 from tests.notebooks.test_61_attacks import says_what_attacks_leave
@@ -26,8 +25,6 @@ def test_numbers_of_the_text_follow():
     published = pd.read_csv(REFERENCE / "related_results.csv").query("method == 'IBP'")
     error = published[published["note"].str.endswith("radius 0.1")]["value"].item()
     text.says("[Gowal2018] proves {:.2f} % of the test images", 100 - error)
-    listed = planned.planned().query("item in ['11', '14']")
-    text.says("(some {:.0f} core-hours)", listed["core_hours"].sum())
     says_what_was_certified(text)
     says_what_was_tried(text)
     says_what_attacks_leave(text)

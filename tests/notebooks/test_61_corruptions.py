@@ -44,7 +44,6 @@ def says_what_corruptions_leave(text):
     words = "trained for {} epochs, has {} of the kinds at {} severities"
     text.says(words, longer, len(KINDS), len(SEVERITIES))
     small = gaps(tuned(), "dense_small")["value"]
-    text.says("in points after 20 epochs, and their 95 % intervals")
     of_set = gaps(tuned(), "fixed", method="set")
     assert of_set["low"]["mnist"] > 0.5 and -0.1 < of_set["low"]["fashion_mnist"] < 0.1
     words = "RigL leads the small dense network by {:.1f} points on MNIST, and trails it by {:.1f}"
@@ -82,12 +81,6 @@ def says_what_more_links_leave(text):
     assert larger == 5 * 0.01
 
 
-def test_findings_are_certain():
-    for table in (gaps(tuned(), "dense_small"), gaps(earlier(), "dense")):
-        assert table.loc["mnist", "low"] > 0 > table.loc["fashion_mnist", "high"]
-    assert gaps(tuned(), "dense").loc["fashion_mnist", "high"] < 0
-
-
 def test_fog_and_brightness_cost_most():
     by_kind = gaps(tuned(), "dense_small", keys=("dataset", "kind"))["value"]
     for dataset in ("mnist", "fashion_mnist"):
@@ -101,7 +94,3 @@ def test_dense_networks_lead_on_blurred_mnist_and_under_fog():
     for kind in ("fog", "glass_blur", "motion_blur"):
         assert by_kind.loc[("mnist", kind), "high"] < 0
     assert by_kind.loc[("fashion_mnist", "fog"), "high"] < 0
-
-
-def test_every_study_is_made():
-    assert len(papers.obtain("corrupted", "paper")) == len(STUDIES)

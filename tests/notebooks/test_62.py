@@ -8,7 +8,6 @@ from scipy import stats
 
 import papers
 from lib._boundary import ROOT
-from lib.command import planned
 from lib.report.intervals import holm
 from papers.frontier import experiments
 from tests.notebooks import test_11 as ablation
@@ -114,8 +113,6 @@ def says_answer(text):
             bold = "" if low < 0 < high else "**"
             cells.append(f"{bold}{mean:.2f}{bold}".replace("-", "−"))
         assert f"| {100 * density:g} % | {' | '.join(cells)} |" in text.cells[0].source
-    hours = planned.planned().query("item == '15'")["core_hours"].sum()
-    text.says("(some {:.0f} core-hours)", hours)
 
 
 def test_numbers_of_the_text_follow():
@@ -158,7 +155,3 @@ def says_costs():
     above = {method for method, of in cost.items() if min(of) > 1}
     assert above == {"granet", "gradual_pruning"}
     assert all(of == {1} for method, of in cost.items() if method not in above)
-
-
-def test_every_run_of_the_curve_is_made():
-    assert len(papers.obtain("links_curve", "paper")) == len(CURVE)
