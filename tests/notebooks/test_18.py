@@ -1,15 +1,21 @@
-"""What notebook 18 shows and says is what the records say."""
+"""Leads that notebook 18 puts beside each other are those of the notebooks that it names."""
+
+from functools import partial
 
 import pandas as pd
 import pytest
 
-import papers
 from lib._boundary import ROOT
-from tests.notebooks.summaries import by_fields, first_links, interval, last_accuracy
+from tests.notebooks.summaries import by_fields, first_links, interval
+from tests.notebooks.test_11 import leads_of_new_seeds
 from tests.prose import Prose
 
+# two accuracies that are published with six digits, times 100
+is_same = partial(
+    pd.testing.assert_series_equal, atol=0.006, rtol=0, check_names=False, check_index_type=False
+)
 FIGURES = ROOT / "figures" / "paper"
-KEYS = ["experiment", "dataset", "variant", "epochs", "links", "seed"]
+KEYS = ["dataset", "links", "method", "seed"]
 
 
 def published(name):
@@ -21,22 +27,84 @@ def leads():
     return published("18_do_moving_links_help/leads")
 
 
-def test_leads_over_fixed_links_are_those_of_the_records(leads):
-    """At the last epoch; in the SET paper's settings the mean of all twelve."""
-    rows = []
-    for name in leads["experiment"].unique():
-        for record in papers.STORE.of(name, "paper"):
-            run = record.config
-            variant = "mean of settings" if name == "set_ablation_long" else run.variant
-            if "test_accuracy" in record.metrics:
-                place = name, run.dataset, variant, run.epochs, first_links(record), run.seed
-                rows.append((*place, run.method, last_accuracy(record)))
-    table = pd.DataFrame(rows, columns=[*KEYS, "method", "value"])
-    ends = table.pivot_table("value", KEYS, "method")
-    for method in ("set", "rigl"):
-        shown = leads.query("method == @method").set_index(KEYS)["value"]
-        ahead = (ends[method] - ends["fixed"])[shown.index]
-        assert shown.to_numpy() == pytest.approx(ahead.to_numpy(), abs=1e-4)
+def tuned_or_not(tuning):
+    """Of notebook 11; networks have 37,840 links."""
+    rows = published("11_set_ablation/leads_tuned").query("tuning == @tuning")
+    return rows.assign(links=37840)
+
+
+def new_seeds():
+    """Of notebook 11's records, seed by seed; its table has their means."""
+    parts = [
+        pd.DataFrame({"value": lead, "method": method, "seed": range(5, 10)})
+        for method, lead in leads_of_new_seeds().items()
+    ]
+    return pd.concat(parts).assign(dataset="fashion_mnist", links=37840)
+
+
+def with_or_without_decay(decay):
+    """Of notebook 11; its wide networks without decay are of another experiment."""
+    return published("11_set_ablation/leads_without_decay").query("decay == @decay")
+
+
+def mean_of_twelve_settings():
+    rows = published("11_set_ablation/longer_gaps").query("epoch == 300")
+    return rows.assign(links=125680, method="set")
+
+
+def by_links():
+    """Leads of notebook 62, from its accuracies."""
+    rows = published("62_few_links/by_links")
+    place = ["dataset", "links", "seed"]
+    fixed = rows.query("method == 'fixed'").set_index(place)["value"].rename("fixed")
+    rows = rows.query("method in ['set', 'rigl']").merge(fixed, left_on=place, right_index=True)
+    return rows.assign(value=100 * (rows["value"] - rows["fixed"]))
+
+
+def of_notebook_10(dataset):
+    rows = published("10_set_mlp/gains").query("method == 'fixed' and dataset == @dataset")
+    links = {"cifar10": 381440, "higgs_sample": 102560}.get(dataset, 125680)
+    return rows.assign(links=links, method="set", value=rows["points"])
+
+
+@pytest.mark.parametrize(
+    ("experiment", "elsewhere"),
+    [
+        ("regularisation", lambda: tuned_or_not("tuned for each")),
+        ("other_seeds", new_seeds),
+        ("adaptive_topology", lambda: tuned_or_not("one decay for all")),
+        ("without_decay", lambda: with_or_without_decay("without").query("links != 77145")),
+        ("set_ablation_long", mean_of_twelve_settings),
+        ("links_curve", by_links),
+        ("set_mlp_long", lambda: of_notebook_10("cifar10")),
+        (
+            "set_mlp",
+            lambda: pd.concat(map(of_notebook_10, ["mnist", "fashion_mnist", "higgs_sample"])),
+        ),
+    ],
+)
+def test_leads_are_those_of_the_notebook_that_is_named(leads, experiment, elsewhere):
+    ours = leads.query("experiment == @experiment").set_index(KEYS)["value"]
+    theirs = elsewhere().set_index(KEYS)["value"]
+    assert len(ours)
+    is_same(ours.sort_index(), theirs.sort_index())
+
+
+def test_the_wide_networks_lead_as_in_notebook_11(leads):
+    """Where it has them: those of which it has no decay too."""
+    wide = with_or_without_decay("with decay").query("links == 77145").set_index(KEYS)["value"]
+    ours = leads.query("experiment == 'adaptive_topology_1568'").set_index(KEYS)["value"]
+    assert len(wide)
+    is_same(ours[wide.index], wide)
+
+
+def test_starts_lead_as_in_notebook_60(leads):
+    rows = published("60_accuracy_at_one_percent/start_or_rule")
+    wide = rows.pivot_table("value", ["variant", "seed"], "method")
+    theirs = 100 * (wide["rigl"] - wide["fixed"]).dropna().drop("places shuffled")
+    ours = leads.query("experiment == 'cifar10_start'").set_index(["variant", "seed"])["value"]
+    assert len(ours)
+    is_same(ours.sort_index(), theirs.sort_index())
 
 
 def ends_of_control(dataset, epochs):
@@ -62,6 +130,9 @@ def test_numbers_of_the_text_are_shown(leads):
     text = Prose("18_do_moving_links_help")
     shares = leads.set_index("experiment")["share"]
     text.says("With {:.1f} % of the links on Fashion-MNIST SET", shares["regularisation"].iloc[0])
+    on_fashion = leads.query("dataset == 'fashion_mnist' and links == 37840 and method == 'set'")
+    undecayed = on_fashion.query("experiment == 'without_decay'")["value"].mean()
+    text.says("and without weight decay by {:.2f}. So", undecayed)
     starts = leads.query("experiment == 'cifar10_start' and variant == 'local start'")["value"]
     words = "From a local start no lead is seen: {:.2f} [{:.2f}, {:.2f}]"
     text.says(words, *interval(starts.to_numpy()))
@@ -80,4 +151,7 @@ def test_numbers_of_the_text_are_shown(leads):
         ends, links = ends_of_control(dataset, epochs)
         assert 8.5 < links["dense_working"] / links["rigl"] < 10.5
         assert (ends["dense_small"] - ends["rigl"]).mean() < 0
+    ends, _ = ends_of_control("fashion_mnist", 20)
+    behind = (ends["rigl"] - ends["dense_small"]).mean()
+    text.says("behind RigL on both sets, by {:.2f} points on Fashion-MNIST", behind)
     assert not text.uncovered()
