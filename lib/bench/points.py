@@ -134,7 +134,7 @@ def _paper() -> list[Point]:
         points.append(Point("steps", training_steps, density=density, batch=batch, on_one=True))
     for batch, density in itertools.product((1, 1024), HEADLINES):
         prediction = Point("predictions", predictions, density=density, batch=batch)
-        points.append(replace(prediction, is_main=True, on_one=True))
+        points.append(replace(prediction, is_main=True, on_one=True, rounds=15))
     for n_in, n_out, density in (
         *((512, 256, 0.01), (1000, 1000, 0.01), (1000, 1000, 0.05)),
         *((1000, 1000, 0.1), (4000, 1000, 0.01)),
@@ -176,7 +176,7 @@ def _paper() -> list[Point]:
             points.append(replace(layer, on_one=True, rounds=3))
         for name in convolutions.NETWORKS:
             step = Point("convolutions", partial(convolutional_steps, name), density=density)
-            points.append(replace(step, on_one=True))
+            points.append(replace(step, on_one=True, turn=0.2))
     for n_hidden in (500, 2500):
         sizes = (boltzmann.N_VISIBLE, n_hidden)
         density = erdos_renyi_density(*sizes, boltzmann.ER_EPSILON)
