@@ -37,10 +37,12 @@ def check_known(kind: str, value: str, known: Iterable[str], advice: str = "") -
     names = list(known)
     if value in names:
         return
+    if not names:
+        raise ValueError(f"unknown {kind} {value!r}: none is known")
     by_lower_case = {name.lower(): name for name in names}
     nearest = difflib.get_close_matches(str(value).lower(), by_lower_case, n=1, cutoff=NEAR)
     hint = f" did you mean {by_lower_case[nearest[0]]!r}? Known:" if nearest else " known are"
-    shown = ", ".join(names) or "none"
+    shown = ", ".join(names)
     if len(names) > SHOWN + 1:
         shown = f"{', '.join(names[:SHOWN])} and {len(names) - SHOWN} others"
     behind = f"; {advice}" if advice else ""
@@ -83,13 +85,6 @@ def check_number(name: str, value: Any, interval: str, advice: str | None = None
 def _ends(interval: str) -> tuple[float, float]:
     low, high = interval[1:-1].split(", ")
     return float(low), float(high)
-
-
-def check_one_of(**given: Any) -> None:
-    """Refuse none and several values that are not None. Raises ValueError."""
-    n_given = sum(value is not None for value in given.values())
-    if n_given != 1:
-        raise ValueError(f"{n_given} of {', '.join(given)} are given: give one of them")
 
 
 def check_type(name: str, value: Any, kind: type) -> None:

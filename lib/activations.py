@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from . import kernels
-from ._boundary import check_known
+from ._boundary import check_known, check_whole
 from ._compiled import hinges
 
 
@@ -35,6 +35,7 @@ class SReLU(nn.Module):
 
     def __init__(self, n: int) -> None:
         super().__init__()
+        check_whole("n", n, least=1)
         start = torch.tensor(list(self.START.values()))
         self.pieces = nn.Parameter(start[:, None].repeat(1, n))  # (4, n)
 
@@ -148,7 +149,7 @@ class Splash(nn.Module):
     Departs: hinges of S = 7 as remembered of the paper, of other S evenly spaced to the same end.
 
     Args:
-        n_hinges: S, odd; not used where positions are given.
+        n_hinges: S, odd.
         positions: the hinges :math:`b_s`, m of them; None: :func:`hinge_positions`.
         start: "relu", "leaky_relu" (slope .01) or "linear".
         bounded: whether the coefficients used are divided by the Lipschitz constant where it
@@ -172,11 +173,14 @@ class Splash(nn.Module):
         check_known("start", start, STARTS)
         if positions is None:
             positions = hinge_positions(n_hinges)
+        n = _hinges_of_a_side(n_hinges)
+        if len(positions) != n:
+            raise ValueError(f"{len(positions)} hinge positions for S = {n_hinges}: give {n}")
         self.bounded = bounded
         self.decayed = decayed
         dtype = torch.get_default_dtype()
         self.register_buffer("hinges", _checked(torch.tensor(positions, dtype=dtype)))  # (m,)
-        coefficients = torch.zeros(2, len(positions))
+        coefficients = torch.zeros(2, n)
         coefficients[0, 0] = 1
         coefficients[1, 0] = STARTS[start]
         self.coefficients = nn.Parameter(coefficients)  # (2, m)
@@ -224,14 +228,19 @@ def hinge_positions(n_hinges: int) -> tuple[float, ...]:
 
     Raises: ValueError if S is even or below 1.
     """
+    n = _hinges_of_a_side(n_hinges)
+    if n == len(PUBLISHED_HINGES):
+        return PUBLISHED_HINGES
+    return tuple(torch.linspace(0, LAST_HINGE, n, dtype=torch.float64).tolist())
+
+
+def _hinges_of_a_side(n_hinges: int) -> int:
+    check_whole("n_hinges", n_hinges, least=1)
     if n_hinges % 2 == 0:
         raise ValueError(
             f"S = {n_hinges} hinges cannot be symmetric: give a positive odd number, as 7"
         )
-    n = (n_hinges + 1) // 2
-    if n == len(PUBLISHED_HINGES):
-        return PUBLISHED_HINGES
-    return tuple(torch.linspace(0, LAST_HINGE, n, dtype=torch.float64).tolist())
+    return (n_hinges + 1) // 2
 
 
 def hinges_at_quantiles(x: Tensor, n: int) -> Tensor:
@@ -316,6 +325,8 @@ class APL(nn.Module):
 
     def __init__(self, n: int, n_hinges: int = 2) -> None:
         super().__init__()
+        check_whole("n", n, least=1)
+        check_whole("n_hinges", n_hinges, least=1)
         self.slopes = nn.Parameter(torch.zeros(n_hinges, n))
         hinges = torch.linspace(-1, 1, n_hinges + 2)[1:-1]
         self.hinges = nn.Parameter(hinges[:, None].repeat(1, n))
@@ -345,10 +356,13 @@ class Maxout(nn.Module):
 
     def __init__(self, k: int = 2) -> None:
         super().__init__()
+        check_whole("k", k, least=1)
         self.k = k
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., k n) float -> (..., n) float."""
+        """(..., k n) float -> (..., n) float. Raises ValueError if the width does not divide."""
+        if x.shape[-1] % self.k:
+            raise ValueError(f"{x.shape[-1]} values cannot be divided by {self.k} pieces")
         return x.unflatten(-1, (-1, self.k)).amax(-1)
 
     def extra_repr(self) -> str:

@@ -40,6 +40,9 @@ def place_of(numerics: int) -> str:
     return f"at commit {commit} (git worktree add ../numerics-{numerics} {commit})"
 
 
+DATA = "data"  # of a run: the digest of what it learns from
+
+
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint: at every moment ``path`` holds a whole one, the last or this one.
 
@@ -117,16 +120,35 @@ def _plain(value: Any) -> Any:
     return None if value is None else str(value)
 
 
-def literal(value: Any) -> Any:
-    """What a reader's function returned, for a row of a history: numbers of NumPy, and tensors
-    without dimensions, become numbers of Python, which a checkpoint can hold.
+def extended(row: dict[str, Any], added: Any, function: str) -> dict[str, Any]:
+    """A row of a history with the entries that a reader's function adds. Numbers of NumPy, and
+    tensors without dimensions, become numbers of Python, which a checkpoint can hold.
 
-    Raises: ValueError if that is anything but numbers, strings and None, in lists and dicts.
+    Args:
+        row: as the loop makes it.
+        added: what the function returned.
+        function: its name.
+    Raises: ValueError if that is no dict, has a name of the row, or holds anything but numbers,
+        strings and None, in lists and dicts.
     """
+    if not isinstance(added, dict):
+        raise ValueError(
+            f"{function} returns a {type(added).__name__}: return a dict, as {{'norm': 3.0}}"
+        )
+    for name in added:
+        if name in row:
+            raise ValueError(f"{function} returns {name!r}, which the row has: give another name")
+    try:
+        return row | _literal(added)
+    except ValueError as error:
+        raise ValueError(f"{function} returns what no row can hold: {error}") from error
+
+
+def _literal(value: Any) -> Any:
     if isinstance(value, dict):
-        return {_scalar(key): literal(one) for key, one in value.items()}
+        return {_scalar(key): _literal(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [literal(one) for one in value]
+        return [_literal(one) for one in value]
     return _scalar(value)
 
 
@@ -139,8 +161,7 @@ def _scalar(value: Any) -> bool | int | float | str | None:
         if isinstance(value, kind):  # of a class of one's own, torch would keep a pickle
             return kind(value)
     raise ValueError(
-        f"no row can hold a {type(value).__name__}: give numbers and strings, in lists and dicts,"
-        " as tolist() does"
+        f"a {type(value).__name__}: give numbers and strings, in lists and dicts, as tolist() does"
     )
 
 
@@ -158,6 +179,8 @@ def _check_same(path: Path, was: dict[str, Any], now: dict[str, Any]) -> None:
     """Raise ValueError at the first value in which two runs differ."""
     for name in now | was:
         if was.get(name) != now.get(name):
+            if name == DATA:
+                raise ValueError(f"checkpoint {path} is of other data: give those, or another file")
             raise ValueError(
                 f"checkpoint {path} is of {name} = {was.get(name)}, not {now.get(name)}: give that"
                 " value, or another file"

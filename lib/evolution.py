@@ -12,17 +12,20 @@ A new drop rule with a name is a function here and an entry of :data:`DROP_RULES
 links are in :mod:`lib.growth`.
 """
 
+import gc
 import math
+import sys
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ._boundary import check_known, check_number, check_type, check_whole
+from ._boundary import check_known, check_number, check_type, check_whole, names_of_one
 from ._compiled import links
 from .growth import GROW_RULES, GrowRule, Site, gumbel
 from .layers import SparseLinear
@@ -347,15 +350,20 @@ def evolve_(
         fraction: drop fraction of this update, in [0, 1).
         generator: source of randomness, on the CPU.
         optimiser: its state for the links moves with them; new links have none (zero). SGD, Adam,
-            AdamW, RMSprop or Adagrad. Always give it where there is one: else what it remembers of
-            the links would belong to other links.
+            AdamW, RMSprop or Adagrad; None where no optimiser remembers anything of the links.
         seen: ``x`` (n_in, B) and ``grad_y`` (n_out, B), which rules by gradient need, and
             ``batch_sizes``, ``steps`` and ``done``, as in :class:`lib.growth.Site`.
     Returns: number of links dropped, equal to the number grown.
     Raises: ValueError if there is no room for the new links, a rule gives something else than it
-        should, or the optimiser is of another kind or does not hold the weights. For an evolution
-        that changes numbers of links use :func:`evolve_layers_`.
+        should, the grow rule gives keys that are taken, not ascending or not as many as were
+        dropped, or the evolution changes the number of links, which :func:`evolve_layers_` does;
+        if the optimiser is of another kind, or is not given although there is one.
     """
+    if evolution.changes_numbers:
+        raise ValueError(
+            "a density_schedule or a redistribution is of all layers and of the whole training:"
+            " use evolve_layers_"
+        )
     optimiser = unwrapped_optimiser(optimiser)
     left = _drop(layer, evolution, fraction, generator, optimiser, seen)
     n = layer.nnz - len(left.keys)
@@ -397,7 +405,8 @@ def evolve_layers_(
         last: epoch, or step, of the last update, at which a ``density_schedule`` has ended; None:
             ``epochs``.
     Returns: number of links grown in all.
-    Raises: ValueError as :func:`evolve_` does, or if ``epoch`` is none of ``epochs``.
+    Raises: ValueError as :func:`evolve_` does, if ``epoch`` is none of ``epochs``, or if
+        redistribution finds no momentum.
     """
     check_whole("epochs", epochs, least=1)
     check_whole("epoch", epoch, least=1, most=epochs)
@@ -438,10 +447,26 @@ def _targets(
     """
     if evolution.density_schedule == "constant":
         return numbers
+    if n_at_start is None:
+        raise ValueError(
+            f"a {evolution.density_schedule} density_schedule needs the numbers of links before"
+            " training: give n_at_start"
+        )
     if evolution.redistribution is None:
         return {name: max(1, round(share * n_at_start[name])) for name in numbers}
     share *= sum(n_at_start[name] for name in numbers) / max(1, sum(numbers.values()))
     return {name: max(1, round(share * n)) for name, n in numbers.items()}
+
+
+class _Remembered(dict[str, Tensor]):
+    """Memory of the optimiser about each link, by its names, as a rule sees it."""
+
+    def __missing__(self, name: str) -> NoReturn:
+        known = ", ".join(map(repr, self)) or "nothing"
+        raise ValueError(
+            f"a rule asks for {name!r}, and the optimiser remembers {known} of a link: give another"
+            " optimiser, as SGD with momentum, or a rule that does not need it"
+        )
 
 
 class _Left(NamedTuple):
@@ -463,8 +488,15 @@ def _redistributed(n: int, lefts: Mapping[str, _Left]) -> dict[str, int]:
     momenta, most = {}, {}
     for name, left in lefts.items():
         momenta[name] = _mean_momentum(left.before)
+        if not math.isfinite(momenta[name]):
+            raise ValueError(
+                f"the momentum of layer {name} is not finite, so no links can be shared out by it:"
+                " clip gradients, or lower the learning rate"
+            )
         free = left.site.positions - len(left.site.occupied_keys)
         most[name] = _floor(MOST_REGROWN * free)
+    if sum(most.values()) < n:
+        raise ValueError(f"{n} new links do not fit into the free positions of the layers")
     tiny = 1e-12 * max(momenta.values()) or 1.0  # so that what others have no room for goes there
     weights = {name: momentum + tiny for name, momentum in momenta.items()}
     return whole_numbers(shared_out(n, weights, most))
@@ -475,8 +507,12 @@ def _mean_momentum(site: Site) -> float:
     state = site.state
     if "exp_avg" in state:
         momentum = state["exp_avg"] / (state["exp_avg_sq"].sqrt() + 1e-8)
+    elif "momentum_buffer" in state:
+        momentum = state["momentum_buffer"]
     else:
-        momentum = state["momentum_buffer"]  # of SGD: it needs one
+        raise ValueError(
+            "redistribution by momentum needs an optimiser with one: SGD with momentum, or Adam"
+        )
     return momentum.abs().sum().item() / max(1, len(momentum))
 
 
@@ -513,7 +549,9 @@ def _drop(
     """The layer after a drop, which is not carried out yet."""
     check_number("fraction", fraction, "[0, 1)")
     check_type("generator", generator, torch.Generator)
-    if optimiser is not None:
+    if optimiser is None:
+        _check_that_none_remembers(layer)
+    else:
         check_optimiser(optimiser)
         check_held("the layer", layer, optimiser)
     state = {}
@@ -526,8 +564,8 @@ def _drop(
     is_dropped = evolution.drop_rule(_copy(site), fraction, generator=generator)
     if not _is_vector(is_dropped, layer.nnz, torch.bool):
         raise ValueError(
-            f"drop rule {getattr(evolution.drop, '__name__', evolution.drop)}: bool of shape"
-            f" ({layer.nnz},) is needed, True where a link is dropped"
+            f"drop rule {_gave(evolution.drop, is_dropped)}: bool of shape ({layer.nnz},) is"
+            " needed, True where a link is dropped"
         )
     is_dropped = is_dropped.cpu().numpy()
     crow, col = layer.support.crow.cpu().numpy(), layer.support.col.cpu().numpy()
@@ -553,13 +591,12 @@ def _grow_(
 ) -> None:
     """Give the layer the links that are left and n that grow."""
     grown = evolution.grow_rule(_copy(left.site), n, generator=generator)
-    is_own = callable(evolution.grow)
-    if not _is_vector(grown, n, torch.int64) or (is_own and not _are_free(grown.cpu(), left)):
+    if not _is_vector(grown, n, torch.int64):
         raise ValueError(
-            f"grow rule {getattr(evolution.grow, '__name__', evolution.grow)}: {n} keys of free"
-            f" positions are needed, int64, ascending, from 0 to {left.site.positions - 1}, none of"
-            " site.occupied_keys"
+            f"grow rule {_gave(evolution.grow, grown)}: {n} keys, a tensor of int64, are needed"
         )
+    if callable(evolution.grow):
+        _check_keys(evolution.grow, grown.cpu(), left)
     keys, origin, new = links.merge(left.keys, left.origin, grown.cpu().numpy())
     start = torch.zeros(n)
     if evolution.new_std > 0:
@@ -581,7 +618,7 @@ def _copy(site: Site) -> Site:
         occupied_keys=site.occupied_keys.clone(),
         kept_keys=None if site.kept_keys is None else site.kept_keys.clone(),
         values=site.values.clone(),
-        state={name: entry.clone() for name, entry in site.state.items()},
+        state=_Remembered((name, entry.clone()) for name, entry in site.state.items()),
     )
 
 
@@ -589,11 +626,26 @@ def _is_vector(result: Any, length: int, dtype: torch.dtype) -> bool:
     return torch.is_tensor(result) and result.shape == (length,) and result.dtype == dtype
 
 
-def _are_free(keys: Tensor, left: _Left) -> bool:
-    """True if links can grow at the keys that a rule of one's own gave."""
-    ends = keys[:1], left.site.positions - 1 - keys[-1:]
-    is_ascending = (keys.diff() > 0).all() and all((end >= 0).all() for end in ends)
-    return bool(is_ascending) and not torch.isin(keys, torch.from_numpy(left.keys)).any()
+def _check_keys(rule: Callable[..., Tensor], keys: Tensor, left: "_Left") -> None:
+    """Raise ValueError unless links can grow at the keys that a rule of one's own gave."""
+    gave = f"grow rule {getattr(rule, '__name__', rule)} gave"
+    positions = left.site.positions
+    beyond = keys[(keys < 0) | (keys >= positions)]
+    if len(beyond):
+        raise ValueError(f"{gave} key {int(beyond[0])}: keys go from 0 to {positions - 1}")
+    if (keys.diff() <= 0).any():
+        raise ValueError(f"{gave} keys that are not ascending: sort them, and give each once")
+    taken = keys[torch.isin(keys, torch.from_numpy(left.keys))]
+    if len(taken):
+        raise ValueError(f"{gave} key {int(taken[0])}, where a link is: see site.occupied_keys")
+
+
+def _gave(rule: str | Callable[..., Tensor], result: Any) -> str:
+    """The name of a rule, and what it gave."""
+    what = f"a {type(result).__name__}"
+    if torch.is_tensor(result):
+        what = f"{str(result.dtype).removeprefix('torch.')} of shape {tuple(result.shape)}"
+    return f"{getattr(rule, '__name__', rule)} gave {what}"
 
 
 def _replace_(
@@ -669,8 +721,7 @@ def _adam_step(
     beta1, beta2 = group["betas"]
     second = state["max_exp_avg_sq" if group["amsgrad"] else "exp_avg_sq"][young]
     mean = state["exp_avg"][young] / (1 - beta1**count)
-    step = group["lr"] * mean / ((second / (1 - beta2**count)).sqrt() + group["eps"])
-    return step.to(second.dtype)
+    return group["lr"] * mean / ((second / (1 - beta2**count)).sqrt() + group["eps"])
 
 
 def count_steps(optimiser: torch.optim.Optimizer) -> None:
@@ -710,6 +761,16 @@ def check_optimiser(optimiser: torch.optim.Optimizer) -> None:
         )
 
 
+def check_untied(layers: Mapping[str, SparseLinear]) -> None:
+    """Raise ValueError if two layers share their values: the links of one cannot move alone."""
+    tied = names_of_one({name: layer.values for name, layer in layers.items()})
+    if tied is not None:
+        raise ValueError(
+            f"layers {tied[0]} and {tied[1]} share their values, so their links cannot move: use"
+            " one layer twice, or give each its own"
+        )
+
+
 def held_by(optimiser: torch.optim.Optimizer) -> set[int]:
     """The ids of its parameters."""
     return {id(p) for group in optimiser.param_groups for p in group["params"]}
@@ -724,6 +785,33 @@ def check_held(name: str, layer: SparseLinear, optimiser: torch.optim.Optimizer)
         f"the optimiser does not hold the values of {name}: make it after sparsify_, of all"
         " parameters of the model, or freeze that layer"
     )
+
+
+def _check_that_none_remembers(layer: SparseLinear) -> None:
+    """Raise ValueError if a living optimiser remembers something of each link of the layer: links
+    that move without it would go on with the momentum of others.
+
+    Only where somebody besides the layer holds its values are the holders looked for, which takes
+    hundredths of a second. An optimiser that nobody can reach any more does not count.
+    """
+    if sys.getrefcount(layer.values) <= 2:  # the layer's own, and the one of this call
+        return
+    if _is_remembered(layer):
+        gc.collect()
+        if _is_remembered(layer):
+            raise ValueError(
+                "an optimiser remembers something of each link, as momentum, which would stay"
+                " behind: give it as optimiser"
+            )
+
+
+def _is_remembered(layer: SparseLinear) -> bool:
+    states = [
+        holder[layer.values]
+        for holder in gc.get_referrers(layer.values)
+        if isinstance(holder, defaultdict) and layer.values in holder  # an optimiser's state
+    ]
+    return any(_has_one_number_a_link(entry, layer) for state in states for entry in state.values())
 
 
 def _state(layer: SparseLinear, optimiser: torch.optim.Optimizer | None) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from torch.utils.hooks import RemovableHandle
 from . import kernels
 from ._compiled import launch, loops
 from .layers import SparseLinear
-from .support import Support, check_room, draw_free_keys, support_from_keys
+from .support import Support, draw_free_keys, support_from_keys
 
 MOMENTUM = 0.9  # of sparse momentum, as of the optimiser in most training
 DENSE_BLOCK = 2**22  # scores of a layer's positions that growth holds at a time
@@ -276,7 +276,9 @@ def _largest(site: Site, n: int, score: Callable[[slice], Tensor]) -> tuple[Tens
     ``score`` gives the scores (rows, n_in) of a block of output neurons; they are never stored
     whole. Raises ValueError if there are fewer free positions.
     """
-    check_room(n, site.positions - len(site.occupied_keys))
+    free = site.positions - len(site.occupied_keys)
+    if n > free:
+        raise ValueError(f"{n} new links do not fit into the {free} free positions of a layer")
     keys = scores = None  # of the blocks so far
     n_rows = max(1, DENSE_BLOCK // site.n_in)
     for start in range(0, site.n_out, n_rows):

@@ -98,7 +98,7 @@ def spmm(support: Support, values: Tensor, x: Tensor, bias: Tensor | None = None
     Raises: ValueError if a shape or a dtype does not fit.
     """
     _check_layer(support, values, bias)
-    _check_shape("x", x, support.n_in, -1)
+    _check_columns("x", x, support.n_in)
     check_dtype("x", x, "the weights", values)
     if bias is not None:
         check_dtype("bias", bias, "the weights", values)
@@ -120,7 +120,7 @@ def spmm_transposed(support: Support, values: Tensor, grad_y: Tensor) -> Tensor:
     Raises: ValueError if a shape or a dtype does not fit.
     """
     _check_layer(support, values)
-    _check_shape("grad_y", grad_y, support.n_out, -1)
+    _check_columns("grad_y", grad_y, support.n_out)
     check_dtype("grad_y", grad_y, "the weights", values)
     return _product(support, values, None, grad_y.contiguous())
 
@@ -140,8 +140,10 @@ def sddmm(support: Support, x: Tensor, grad_y: Tensor) -> Tensor:
     Returns: (nnz,) float, in the order of the support.
     Raises: ValueError if a shape or a dtype does not fit or the batch sizes differ.
     """
-    _check_shape("x", x, support.n_in, -1)
-    _check_shape("grad_y", grad_y, support.n_out, x.shape[1])
+    _check_columns("x", x, support.n_in)
+    _check_columns("grad_y", grad_y, support.n_out)
+    if x.shape[1] != grad_y.shape[1]:
+        raise ValueError(f"x has {x.shape[1]} columns and grad_y {grad_y.shape[1]}: give one batch")
     check_dtype("grad_y", grad_y, "x", x)
     return _product(support, None, x.contiguous(), grad_y.contiguous())
 
@@ -157,7 +159,13 @@ def _product(
     support: Support, values: Tensor | None, x: Tensor | None, grad_y: Tensor | None
 ) -> Tensor:
     """The one of the three that is None, differentiable any number of times."""
-    if launch.is_traced() or torch.jit.is_tracing():
+    if torch.jit.is_tracing():
+        raise ValueError(
+            "torch.jit.trace, and what calls it (add_graph of tensorboard, onnx.export with"
+            " dynamo=False, fvcore), cannot see into a sparse layer: trace a copy after densify_,"
+            " or use torch.export"
+        )
+    if launch.is_traced():
         return _torch_product(support, values, x, grad_y)
     if torch.compiler.is_compiling() or launch.is_observed():
         return product_operation(*support, values, x, grad_y)
@@ -228,10 +236,19 @@ def _torch_product(
 ) -> Tensor:
     row, col = support.row, support.col
     if values is None:
+        if launch.is_observed():  # the same as products of matrices, which torch counts
+            return (x[col][:, None] @ grad_y[row][:, :, None])[:, 0, 0]
         return (x[col] * grad_y[row]).sum(1)
     if x is None:
-        return _sum_by(col, support.n_in, values[:, None] * grad_y[row])
-    return _sum_by(row, support.n_out, values[:, None] * x[col])
+        return _sum_by(col, support.n_in, _scaled(values, grad_y[row]))
+    return _sum_by(row, support.n_out, _scaled(values, x[col]))
+
+
+def _scaled(values: Tensor, terms: Tensor) -> Tensor:
+    """(nnz, B) terms, each row times its value."""
+    if launch.is_observed():
+        return (values[:, None, None] @ terms[:, None])[:, 0]
+    return values[:, None] * terms
 
 
 def _sum_by(index: Tensor, n: int, terms: Tensor) -> Tensor:
@@ -303,9 +320,13 @@ dropout_operation.register_autograd(_dropout_gradients, setup_context=_keep_step
 
 
 def require_tensor(x: Any, name: str = "input") -> None:
-    """Raise ValueError unless it is a tensor."""
+    """Raise ValueError unless it is a dense tensor of at least one dimension."""
     if not isinstance(x, Tensor):
         raise ValueError(f"{name} is a {type(x).__name__}: give a tensor, as torch.as_tensor(x)")
+    if x.ndim == 0:
+        raise ValueError(f"{name} is a single number: give (B, n_in), or (n_in,)")
+    if x.layout is not torch.strided:
+        raise ValueError(f"{name} is of layout {x.layout}: give it dense, as x.to_dense()")
 
 
 def _on_rows(x: Tensor, layer: Layer) -> Tensor:
@@ -332,9 +353,9 @@ def chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     Returns: (B, n_out) float, feature-major.
     Raises: ValueError if a shape, a dtype or a device does not fit.
     """
-    layers = [
-        each for each in layers if any(part is not None and part is not False for part in each)
-    ]
+    if layers and x.ndim != 2:
+        raise ValueError(f"x has shape {tuple(x.shape)}: give (B, n_in)")
+    layers = _without_empty(layers)
     if not layers:
         return x
     _check_layers(x.shape[1], layers)
@@ -385,6 +406,14 @@ def plain_chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     """
     fixed, tensors = _split(layers)
     return _composed(fixed, x, tensors).t()
+
+
+def _without_empty(layers: Sequence[Layer]) -> list[Layer]:
+    kept = []
+    for layer in layers:
+        if any(part is not None and part is not False for part in layer):
+            kept.append(layer)
+    return kept
 
 
 def _split(layers: Sequence[Layer]) -> tuple[list[tuple], list[Tensor | None]]:
@@ -821,18 +850,21 @@ class _DenseProduct(torch.autograd.Function):
 # -------------------------------------------------------------------------------------- checks
 
 
-def _check_shape(name: str, x: Tensor, *shape: int) -> None:
-    """Raise ValueError unless it is as long along each dimension; -1: the batch, of any length."""
-    fits = x.ndim == len(shape)
-    if not fits or any(n not in (-1, given) for n, given in zip(shape, x.shape, strict=True)):
-        wanted = str(shape).replace("-1", "B")
-        raise ValueError(f"{name} has shape {tuple(x.shape)}: give {wanted}")
+def _check_columns(name: str, x: Tensor, n: int) -> None:
+    if x.ndim != 2 or x.shape[0] != n:
+        raise ValueError(f"{name} has shape {tuple(x.shape)}: give ({n}, B), the batch as columns")
 
 
 def _check_layers(width: int, layers: Sequence[Layer]) -> None:
     """Raise ValueError unless the layers fit each other and an input of this width."""
     n = width
-    for support, values, bias, srelu, _, _, splash, hinges, _ in layers:
+    for support, values, bias, srelu, _, is_relu, splash, hinges, _ in layers:
+        if is_relu and srelu is not None:
+            raise ValueError("a layer has a ReLU and an SReLU: give one activation")
+        if splash is not None and (is_relu or srelu is not None):
+            raise ValueError("a layer has SPLASH and a ReLU or an SReLU: give one activation")
+        if (splash is None) != (hinges is None):
+            raise ValueError("a layer has one of splash and hinges: give both")
         if support is not None:
             if support.n_in != n:
                 raise ValueError(
@@ -840,16 +872,21 @@ def _check_layers(width: int, layers: Sequence[Layer]) -> None:
                 )
             _check_layer(support, values, bias)
             n = support.n_out
-        if srelu is not None:
-            _check_shape("srelu", srelu, 4, n)
+        elif values is not None or bias is not None:
+            raise ValueError("values or bias without a support: give the links too")
+        if srelu is not None and srelu.shape != (4, n):
+            raise ValueError(f"srelu has shape {tuple(srelu.shape)}: give (4, {n})")
         if splash is not None:
             check_hinges(hinges, splash)
 
 
 def _check_layer(support: Support, values: Tensor, bias: Tensor | None = None) -> None:
-    _check_shape("values", values, *support.col.shape)  # not nnz, a property
-    if bias is not None:
-        _check_shape("bias", bias, support.n_out)
+    if values.shape != support.col.shape:  # not nnz, a property
+        raise ValueError(
+            f"values has shape {tuple(values.shape)}: the support has {support.nnz} links"
+        )
+    if bias is not None and bias.shape != (support.n_out,):
+        raise ValueError(f"bias has shape {tuple(bias.shape)}: give ({support.n_out},)")
 
 
 def _fitted_to(layers: Sequence[Layer], x: Tensor) -> Tensor:
@@ -857,18 +894,29 @@ def _fitted_to(layers: Sequence[Layer], x: Tensor) -> Tensor:
     one of both is on a CPU alone.
     """
     for layer in layers:
-        parts = layer.values, layer.bias, layer.srelu, layer.splash, layer.hinges
-        given = [part for part in parts if part is not None]
-        if given and launch.is_autocast(x):
-            x = x.to(given[0].dtype)
-        for part in given:
-            check_dtype("x", x, "the weights", part)
+        # not layer.pieces: torch 2.7 traces no property of a named tuple
+        pieces = layer.srelu if layer.splash is None else layer.splash
+        weights = pieces if layer.values is None else layer.values
+        if weights is not None and weights.dtype != x.dtype and launch.is_autocast(x):
+            x = x.to(weights.dtype)
+        for name, tensor in (
+            ("the weights", layer.values),
+            ("the bias", layer.bias),
+            ("the weights", pieces),
+            ("the hinges", layer.hinges),
+        ):
+            if tensor is not None:
+                check_dtype("x", x, name, tensor)
     return x
 
 
 def check_dtype(name: str, x: Tensor, other: str, like: Tensor) -> None:
-    if x.is_cpu != like.is_cpu or x.dtype != like.dtype:
+    if x.is_cpu != like.is_cpu:
         raise ValueError(
-            f"{name} is {x.dtype} on {x.device} and {other} {like.dtype} on {like.device}: give"
-            f" both in one dtype on one device, as {name}.to({like.dtype})"
+            f"{name} is on {x.device} and {other} on {like.device}: give both on one device"
+        )
+    if x.dtype != like.dtype:
+        raise ValueError(
+            f"{name} is {x.dtype} and {other} {like.dtype}:"
+            f" give both in one dtype, as {name}.to({like.dtype})"
         )

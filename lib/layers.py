@@ -16,10 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 from torch.nn import functional as F
-from torch.nn.modules.utils import _pair
 
 from . import kernels
-from ._boundary import check_known, check_number, check_one_of, check_seed, check_type, check_whole
+from ._boundary import check_seed, check_type, check_whole
 from ._compiled import launch
 from ._compiled.convolution import Geometry, Plan
 from .support import Support, erdos_renyi_density, random_support, support_from_csr
@@ -31,10 +30,12 @@ NO_WEIGHT = (
 )
 N_LOOKED_AT = 256  # values of a layer by which an average is noticed
 FEWEST_LOOKED_AT = 8
+NO_MIX = (
+    "give the copy to Evolver(averages=[...]), or copy the model after the last update of links"
+)
 AVERAGED = (
     "a copy of this layer was averaged with it after the links had moved, which mixes values of"
-    " different links: give the copy to Evolver(averages=[...]), or copy the model after the last"
-    " update of links"
+    f" different links: {NO_MIX}"
 )
 OVERWRITTEN = (
     "the links were overwritten with those of another layer: under DistributedDataParallel make"
@@ -95,8 +96,8 @@ class SparseLinear(nn.Module):
     * ``torch.autograd.forward_ad``: "You must implement the jvp function"; ``torch.func.jvp`` can;
     * ``torch.autograd.grad(is_grads_batched=True)``, and ``torch.autograd.functional`` with
       ``vectorize=True``: "Batching rule not implemented"; ``torch.func.jacrev`` can;
-    * ``torch.jit.script`` and ``torch.fx.symbolic_trace``: take ``torch.export``, or trace a copy
-      after ``densify_``;
+    * ``torch.jit.script``, ``torch.jit.trace`` and ``torch.fx.symbolic_trace``: take
+      ``torch.export``, or trace a copy after ``densify_``;
     * ``torch.nn.utils.parametrize`` of the values: "attribute 'values' already exists";
     * links that move under a mask of ``torch.nn.utils.prune`` or ``weight_norm``: make it permanent
       first. A layer that stands still may have one;
@@ -150,8 +151,17 @@ class SparseLinear(nn.Module):
     ) -> None:
         super().__init__()
         LAYERS.add(self)
-        check_one_of(density=density, er_epsilon=er_epsilon, support=support)
+        if sum(given is not None for given in (density, er_epsilon, support)) != 1:
+            raise ValueError(
+                f"density = {density}, er_epsilon = {er_epsilon}: give one of density, er_epsilon,"
+                " support"
+            )
+        if torch.device(device or torch.get_default_device()).type == "meta":
+            raise ValueError("links need memory, and the device meta has none: give another one")
         dtype = dtype or torch.get_default_dtype()
+        check_type("dtype", dtype, torch.dtype)
+        if not dtype.is_floating_point:
+            raise ValueError(f"dtype = {dtype} has no gradients: give a floating one")
         generator = given_or_seeded(generator)
         check_whole("in_features", in_features, least=1)
         check_whole("out_features", out_features, least=1)
@@ -165,6 +175,7 @@ class SparseLinear(nn.Module):
                     f"density = {density:g} leaves no link at {in_features} x {out_features}"
                     " positions: give a larger one"
                 )
+        check_type("support", support, Support)
         if (support.n_in, support.n_out) != widths:
             raise ValueError(
                 f"the support is {support.n_in} to {support.n_out},"
@@ -193,7 +204,14 @@ class SparseLinear(nn.Module):
         # rows alone, and otherwise perhaps the links of another layer
         if torch.compiler.is_exporting() or launch.is_traced():
             return known._replace(crow=crow, col=col)
-        return support_from_csr(crow, col, self.in_features, self.out_features)
+        if torch.compiler.is_compiling():
+            return _with_columns(crow, col, self.in_features, self.out_features)
+        if _fingerprint(crow, col) != self._fingerprint:
+            return support_from_csr(crow, col, self.in_features, self.out_features)
+        index = [tensor.to(crow.device) for tensor in known[2:]]  # the same links, moved
+        self._support = Support(self.in_features, self.out_features, *index)
+        self._shown = crow, col
+        return self._support
 
     @support.setter
     def support(self, support: Support) -> None:
@@ -218,10 +236,14 @@ class SparseLinear(nn.Module):
 
     def _apply(self, fn: Any, recurse: bool = True) -> "SparseLinear":
         super()._apply(fn, recurse)
-        # moved, and not what fn makes of them: to_empty would lose the links
-        index = [tensor.to(fn(tensor).device) for tensor in self._support[2:]]
+        known = self._support
+        index = [fn(tensor) for tensor in known[2:]]
+        if not known.crow.is_meta:  # what to_empty would lose stays
+            index = [tensor.to(new.device) for tensor, new in zip(known[2:], index, strict=True)]
         self._support = Support(self.in_features, self.out_features, *index)
         self._show_links()
+        if known.crow.is_meta:
+            self._shown = None, None  # there are no links, until those of a state are loaded
         return self
 
     def check_movable(self) -> None:
@@ -290,6 +312,11 @@ class SparseLinear(nn.Module):
         if name == "weight":
             raise AttributeError(NO_WEIGHT.format(self.name))
         return super().__getattr__(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "weight":
+            raise AttributeError(NO_WEIGHT.format(self.name))
+        super().__setattr__(name, value)
 
     def register_parameter(self, name: str, parameter: nn.Parameter | None) -> None:
         """As of every module; a ``weight`` is refused, as nothing would read it."""
@@ -386,33 +413,48 @@ class SparseLinear(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *args: Any
     ) -> None:
+        name = prefix.removesuffix(".") or "the layer"
         n_in = local_metadata.get("in_features", self.in_features)
+        if n_in != self.in_features:
+            raise ValueError(
+                f"{name}: the state is of a layer of {n_in} inputs, not {self.in_features}: make"
+                " the layer as wide, or give dict(state) if you have renamed the keys of a state"
+            )
         crow, col, values = (state_dict.get(prefix + key) for key in ("crow", "col", "values"))
-        held = [each for each in (crow, col, values) if each is not None]
-        is_as_wide = crow is None or len(crow) == self.out_features + 1  # else torch refuses it
-        if held and is_as_wide and not self._are_own(crow, col, n_in):
-            if len(held) < 3 or values.shape != col.shape or n_in != self.in_features:
-                raise ValueError(
-                    f"{prefix.removesuffix('.') or 'the layer'}: the state has other links than the"
-                    f" layer, and not all that belongs to them, for {self.in_features} inputs: give"
-                    " the whole state_dict of a layer as wide"
-                )
-            before = self._fingerprint
-            links = crow.to(self.values.device), col.to(self.values.device)
-            self.support = support_from_csr(*links, self.in_features, self.out_features)
-            if values.shape != self.values.shape:
-                self.replace_values_(self.values.new_empty(values.shape))
-            self.leave_behind(before)
+        if values is not None and (crow is None or col is None):
+            raise ValueError(
+                f"{name}: the state has values without their links, crow and col: give the whole"
+                " state_dict"
+            )
+        if crow is not None and col is not None and len(crow) == self.out_features + 1:
+            self._move_to(crow, col, values, name)
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
 
-    def _are_own(self, crow: Tensor | None, col: Tensor | None, n_in: int) -> bool:
-        """True for the links of the layer, and for an average of them: numbers are whole, but for
-        errors of rounding.
-        """
-        if crow is None or col is None or len(col) != self._support.nnz or n_in != self.in_features:
-            return False
-        pairs = (crow, self._support.crow), (col, self._support.col)
-        return all(torch.allclose(a.double(), b.to(a).double(), 0, 0.4) for a, b in pairs)
+    def _move_to(self, crow: Tensor, col: Tensor, values: Tensor | None, name: str) -> None:
+        """Take over the links of a state, unless they are the layer's own."""
+        device = self.values.device
+        crow, col = crow.to(device), col.to(device)
+        known = self._support
+        if crow.is_floating_point() and len(crow) == len(known.crow) and len(col) == len(known.col):
+            if all(map(torch.allclose, (crow, col), [index.to(crow) for index in known[2:4]])):
+                return  # the average of a state and others of the same links
+            raise ValueError(f"{name}: the state is an average of states of other links: {NO_MIX}")
+        if crow.equal(known.crow.to(crow)) and col.equal(known.col.to(col)):
+            return
+        if values is None or values.shape != col.shape:
+            held = "none" if values is None else f"values of shape {tuple(values.shape)}"
+            raise ValueError(f"{name}: the state has {len(col)} links and {held} for them")
+        try:
+            support = support_from_csr(crow, col, self.in_features, self.out_features)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        behind, before = self._behind, self._fingerprint
+        if behind is not None and 0 < behind.share(values.to(device)) < 0.9:  # near 1: no average
+            raise ValueError(AVERAGED)
+        self.support = support
+        if values.shape != self.values.shape:
+            self.replace_values_(self.values.new_empty(values.shape))
+        self.leave_behind(before)
 
 
 # ------------------------------------------------------------------------------ convolutions
@@ -437,9 +479,10 @@ class SparseConv2d(SparseLinear):
         kernel_size, stride: one number, or height and width.
         padding: zeros at each side, one number, or rows and columns; or "same", for stride 1: the
             output is as large as the input.
+        dilation, groups: 1; others are refused.
         links: one of density, er_epsilon and support, and bias, generator, draw, start, device,
             dtype, as in :class:`SparseLinear`.
-    Raises: ValueError as :class:`SparseLinear` does.
+    Raises: ValueError for a value out of range, and as :class:`SparseLinear` does.
 
     Example:
         >>> layer = SparseConv2d(16, 32, 3, padding=1, density=0.1)
@@ -454,9 +497,18 @@ class SparseConv2d(SparseLinear):
         kernel_size: int | tuple[int, int],
         stride: int | tuple[int, int] = 1,
         padding: int | tuple[int, int] | str = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
         **links: Any,
     ) -> None:
-        kernel, stride = _pair(kernel_size), _pair(stride)
+        if _pair("dilation", dilation) != (1, 1) or groups != 1:
+            raise ValueError(
+                f"dilation = {dilation}, groups = {groups}: a sparse convolution has 1 of both, so"
+                " keep this layer an nn.Conv2d"
+            )
+        check_whole("in_channels", in_channels, least=1)
+        check_whole("out_channels", out_channels, least=1)
+        kernel, stride = _pair("kernel_size", kernel_size), _pair("stride", stride)
         sizes = in_channels, out_channels, kernel, stride, padding
         self.geometry = convolution_geometry(*sizes)
         super().__init__(in_channels * kernel[0] * kernel[1], out_channels, **links)
@@ -468,13 +520,16 @@ class SparseConv2d(SparseLinear):
 
         Raises: ValueError if the dense one has groups, a dilation, or a border of other than zeros.
         """
-        others = dense.groups, *dense.dilation, dense.padding_mode
-        if others != (1, 1, 1, "zeros"):
-            raise ValueError(f"{dense}: groups, dilation and padding_mode have no sparse form")
+        check_type("dense", dense, nn.Conv2d)
+        if dense.padding_mode != "zeros":
+            raise ValueError(
+                f"padding_mode = {dense.padding_mode!r}: a sparse convolution has a border of zeros"
+            )
         padding = 0 if dense.padding == "valid" else dense.padding
         sizes = dense.in_channels, dense.out_channels, dense.kernel_size, dense.stride, padding
         place = {"device": dense.weight.device, "dtype": dense.weight.dtype}
-        return cls(*sizes, bias=False, **place, **links).train(dense.training)
+        layer = cls(*sizes, dense.dilation, dense.groups, bias=False, **place, **links)
+        return layer.train(dense.training)
 
     @classmethod
     def from_dense(cls, dense: nn.Conv2d, *, support: Support) -> "SparseConv2d":
@@ -502,16 +557,8 @@ class SparseConv2d(SparseLinear):
         Raises ValueError if the shape or the dtype does not fit, or it is no tensor.
         """
         x = input
-        kernels.require_tensor(x)
-        if x.ndim not in (3, 4) or x.shape[-3] != self.in_channels:
-            raise ValueError(
-                f"input has shape {tuple(x.shape)}: give (B, {self.in_channels}, height, width)"
-            )
-        if min(self.geometry.size_of_output(*x.shape[-2:])) < 1:
-            raise ValueError(
-                f"the kernel of {self.kernel_size} is larger than the padded images of"
-                f" {tuple(x.shape[-2:])}: give larger images, or more padding"
-            )
+        kernels.require_tensor(x, "input")
+        self._check_images(x)
         if launch.is_autocast(x):
             x = x.to(self.values.dtype)
         kernels.check_dtype("x", x, "the weights", self.values)
@@ -522,6 +569,17 @@ class SparseConv2d(SparseLinear):
             convolve = _Convolution.apply
         y = convolve(images, self.values, self.bias, self.support, self.geometry)
         return y if x.ndim == 4 else y[0]
+
+    def _check_images(self, x: Tensor) -> None:
+        if x.ndim not in (3, 4) or x.shape[-3] != self.in_channels:
+            raise ValueError(
+                f"input has shape {tuple(x.shape)}: give (B, {self.in_channels}, height, width)"
+            )
+        if min(self.geometry.size_of_output(*x.shape[-2:])) < 1:
+            raise ValueError(
+                f"the kernel of {self.kernel_size} is larger than the padded images of"
+                f" {tuple(x.shape[-2:])}: give larger images, or more padding"
+            )
 
     def as_rows(self, x: Tensor, grad_y: Tensor) -> tuple[Tensor, Tensor]:
         """Rows whose product is the gradient at all positions of the kernels: of the identity, and
@@ -545,14 +603,25 @@ def convolution_geometry(
     in_channels: int, out_channels: int, kernel: tuple[int, int], stride: tuple[int, int],
     padding: int | tuple[int, int] | str,
 ) -> Geometry:  # fmt: skip
-    """A convolution as the loops take it."""
+    """A convolution as the loops take it. Raises ValueError for padding "same" with strides."""
     if padding == "same":
+        if stride != (1, 1):
+            raise ValueError(f"padding = 'same' with stride = {stride}: give numbers")
         (above, left), (below, right) = [(k - 1) // 2 for k in kernel], [k // 2 for k in kernel]
         sides = above, left, below, right
     else:
-        sides = 2 * _pair(padding)
-        check_whole("padding", min(sides), least=0)
+        sides = 2 * _pair("padding", padding, least=0)
     return Geometry(in_channels, out_channels, kernel, stride, sides)
+
+
+def _pair(name: str, value: Any, least: int = 1) -> tuple[int, int]:
+    """A number twice, or two numbers."""
+    pair = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    if len(pair) != 2:
+        raise ValueError(f"{name} = {value}: give a number, or one of height and one of width")
+    for one in pair:
+        check_whole(name, one, least=least)
+    return pair
 
 
 def _padded(x: Tensor, geometry: Geometry) -> Tensor:
@@ -638,7 +707,6 @@ def initial_values(
 
     Raises: ValueError for another start.
     """
-    _check_start(start)
     drawn = {"generator": generator, "dtype": torch.float64, "device": generator.device}
     if start == "he":
         n_inputs = support.crow.diff()[support.row.long()].cpu()
@@ -648,13 +716,19 @@ def initial_values(
         limit = math.sqrt(6 / (support.n_in + support.n_out))
         uniform = torch.rand(support.nnz, **drawn)
         return (2 * uniform - 1) * limit
-    return torch.randn(support.nnz, **drawn) * start
+    if _is_deviation(start):
+        return torch.randn(support.nnz, **drawn) * start
+    raise _unknown_start(start)
 
 
-def _check_start(start: str | float) -> None:
-    is_deviation = isinstance(start, float | int) and 0 <= start < math.inf
-    if not is_deviation:
-        check_known("start", start, ("he", "glorot_uniform"), "or give a standard deviation")
+def _is_deviation(start: str | float) -> bool:
+    return isinstance(start, float | int) and 0 <= start < math.inf
+
+
+def _unknown_start(start: str | float) -> ValueError:
+    return ValueError(
+        f"start {start!r} is unknown: give 'he', 'glorot_uniform' or a standard deviation"
+    )
 
 
 def _times_written(tensor: Tensor) -> int:
@@ -675,6 +749,16 @@ def _fingerprint(crow: Tensor, col: Tensor) -> tuple[int, int]:
     return checksum, _hash(checksum)
 
 
+def _with_columns(crow: Tensor, col: Tensor, n_in: int, n_out: int) -> Support:
+    """The support of compressed rows by operations of torch alone, for its graphs."""
+    row = torch.arange(n_out, dtype=crow.dtype, device=crow.device)
+    row = row.repeat_interleave(crow.diff(), output_size=col.numel())
+    perm = col.argsort(stable=True)
+    tcrow = crow.new_zeros(n_in + 1).index_add(0, col + 1, torch.ones_like(col))
+    tcrow = tcrow.cumsum(0, dtype=crow.dtype)
+    return Support(n_in, n_out, crow, col, tcrow, row[perm], perm.to(crow.dtype))
+
+
 def _hash(checksum: int) -> int:
     return zlib.crc32(checksum.to_bytes(4, "little", signed=True)) >> 1
 
@@ -683,10 +767,11 @@ def _check_input(x: Any, n_in: int) -> None:
     """Raise ValueError if a layer of ``n_in`` inputs cannot take it."""
     kernels.require_tensor(x)
     if x.shape[-1] != n_in:
-        raise ValueError(
-            f"input has shape {tuple(x.shape)}: this layer takes {n_in} features last; flatten"
-            " images first"
-        )
+        given, remedy = f"{x.shape[-1]} features", ""
+        if x.dim() > 2:
+            given += f" in examples of shape {tuple(x.shape[1:])}"
+            remedy = ", so flatten them first" if x.shape[1:].numel() == n_in else ""
+        raise ValueError(f"input has {given}: this layer takes {n_in}{remedy}")
 
 
 def _drawn_seed() -> int:
@@ -722,14 +807,17 @@ class Linear(nn.Linear):
         start: str | float = "he",
         generator: torch.Generator | None = None,
     ) -> None:
-        _check_start(start)
+        check_whole("in_features", in_features, least=1)
+        check_whole("out_features", out_features, least=1)
         super().__init__(in_features, out_features)
         if start == "he":
             nn.init.kaiming_normal_(self.weight, nonlinearity="relu", generator=generator)
         elif start == "glorot_uniform":
             nn.init.xavier_uniform_(self.weight, generator=generator)
-        else:
+        elif _is_deviation(start):
             nn.init.normal_(self.weight, std=start, generator=generator)
+        else:
+            raise _unknown_start(start)
         nn.init.zeros_(self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -748,13 +836,21 @@ class Standardise(nn.Module):
 
     Args:
         mean, std: scalars or (n_features,) float.
-    Raises: ValueError if a standard deviation is not positive and finite.
+    Raises: ValueError if a standard deviation is not positive and finite, or they are of other
+        shapes.
     """
 
     def __init__(self, mean: Tensor, std: Tensor) -> None:
         super().__init__()
-        for extreme in std.aminmax():
-            check_number("std", float(extreme), "(0, inf)")
+        check_type("mean", mean, Tensor)
+        check_type("std", std, Tensor)
+        if mean.ndim > 1 or mean.shape != std.shape:
+            shapes = f"{tuple(mean.shape)} and {tuple(std.shape)}"
+            raise ValueError(f"mean and std have shapes {shapes}: give two numbers or two vectors")
+        is_valid = (std > 0) & std.isfinite()
+        if not is_valid.all():
+            bad = float(std[~is_valid][0])
+            raise ValueError(f"std holds {bad}: give positive standard deviations")
         dtype = torch.get_default_dtype()
         self.register_buffer("mean", mean.to(dtype))
         self.register_buffer("std", std.to(dtype))
@@ -764,6 +860,10 @@ class Standardise(nn.Module):
         kernels.require_tensor(x)
         if x.ndim > 1:
             x = x.flatten(1)
+        if self.mean.ndim > 0 and x.shape[-1] != len(self.mean):
+            raise ValueError(
+                f"input has {x.shape[-1]} features: this standardisation is of {len(self.mean)}"
+            )
         return (x - self.mean) / self.std
 
 

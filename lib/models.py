@@ -20,8 +20,9 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from . import activations, kernels, layers
-from ._boundary import check_known, check_seed, check_whole
+from ._boundary import check_known, check_number, check_seed, check_type, check_whole
 from ._compiled import launch
+from .support import DRAWS
 
 
 class MLP(nn.Sequential):
@@ -214,19 +215,33 @@ def mlp(
         published_srelu: whether SReLU starts as in the authors' Keras code.
         seed: of links, weights and dropout.
     Returns: the network, modules named standardise, linear1, activation1, dropout1, …, linearN.
-    Raises: ValueError if there are fewer than two widths, a value is out of range, or density and
-        er_epsilon are both given.
+    Raises: ValueError if there are fewer than two widths, one is below 1, a value is out of range,
+        density and er_epsilon are both given, or neither is with a sparse output.
     """
-    check_whole("number of widths", len(widths), least=2)
+    if not isinstance(widths, Sequence) or len(widths) < 2:
+        raise ValueError(f"widths = {widths!r} is out of range: give at least two, as (784, 10)")
+    for i, width in enumerate(widths):
+        check_whole(f"widths[{i}]", width, least=1)
     seed = check_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     started = {"start": start, "generator": generator}
     drawn = {"density": density, "er_epsilon": er_epsilon, "draw": draw}
     is_sparse = density is not None or er_epsilon is not None
+    check_known("draw", draw, DRAWS)
+    if density is not None and er_epsilon is not None:
+        raise ValueError(f"density = {density}, er_epsilon = {er_epsilon}: give one of them")
+    if sparse_output and not is_sparse:
+        raise ValueError("sparse_output = True for a dense network: give density or er_epsilon")
     n_layers = len(widths) - 1
     net = MLP()
     if standardisation is not None:
-        net.add_module("standardise", layers.Standardise(*standardisation))
+        standardise = layers.Standardise(*standardisation)
+        if standardise.mean.numel() not in (1, widths[0]):
+            raise ValueError(
+                f"the standardisation is of {standardise.mean.numel()} features, but widths begin"
+                f" with {widths[0]}: give that of the same data"
+            )
+        net.add_module("standardise", standardise)
     for i in range(1, n_layers + 1):
         n_in, n = widths[i - 1], widths[i]
         is_output = i == n_layers
@@ -322,6 +337,7 @@ def count_links(model: nn.Module) -> int:
 
 Image = tuple[int, int, int]  # channels, height, width
 
+LEAST_SIDE = {"lenet5": 28, "all_cnn": 9, "resnet20": 4, "nin": 4}  # pixels
 CHANNELS_LAST = ("all_cnn", "resnet20", "nin")  # networks that run faster in this memory format
 LENET_C3 = (  # maps of S2 that each map of C3 sees: [LeCun1998], Table I
     *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5)),
@@ -699,12 +715,18 @@ def convnet(
         standardisation: (mean, std) of the training part; None leaves the input as it is.
         seed: of weights and dropout.
     Returns: the network: (B, image...) or (B, n) float -> (B, n_classes) float.
-    Raises: ValueError if a name is unknown or the seed is out of range.
+    Raises: ValueError if a name is unknown, a value is out of range, images are too small or of
+        unequal sides, or normalisation and a scale are both asked for.
     """
     check_known("network", name, NETWORKS)
+    check_whole("n_classes", n_classes, least=1)
+    check_whole("enlarge", enlarge, least=1)
     seed = check_seed(seed)
-    channels, small, _ = image if len(image) == 3 else (1, *image)
-    side = small * enlarge
+    image = _checked_image(name, image, enlarge)
+    if logit_scale is not None and norm:
+        raise ValueError(f"logit_scale = {logit_scale} with normalisation: give norm = False")
+    if logit_scale is not None:
+        check_number("logit_scale", logit_scale, "(0, inf)")
     parts = _Parts(
         activation,
         options or {},
@@ -713,6 +735,8 @@ def convnet(
         spectral=logit_scale is not None,
         seed=seed,
     )
+    channels, side, _ = image
+    small = side // enlarge
     if standardisation is not None:
         parts.network.add_module("standardise", layers.Standardise(*standardisation))
     else:
@@ -720,12 +744,29 @@ def convnet(
     parts.network.add_module("unflatten", nn.Unflatten(1, (channels, small, small)))
     if enlarge > 1:
         parts.network.add_module("enlarge", nn.Upsample(scale_factor=enlarge))
-    NETWORKS[name](parts, (channels, side, side), n_classes)
+    NETWORKS[name](parts, image, n_classes)
     if logit_scale is not None:
         parts.network.add_module("scale", layers.Scale(logit_scale))
     if name in CHANNELS_LAST:
         parts.network.to(memory_format=torch.channels_last)
     return parts.network
+
+
+def _checked_image(name: str, image: tuple[int, ...], enlarge: int) -> Image:
+    """Channels and enlarged sides."""
+    check_type("image", image, Sequence)
+    for i, size in enumerate(image):
+        check_whole(f"image[{i}]", size, least=1)
+    shape = image if len(image) == 3 else (1, *image)
+    if len(shape) != 3 or shape[1] != shape[2]:
+        raise ValueError(f"{name} takes square images, not {image}: give (H, W) or (C, H, W)")
+    channels, side = shape[0], shape[1] * enlarge
+    if side < LEAST_SIDE[name]:
+        raise ValueError(
+            f"images of {side} x {side} are too small for {name}: give sides of at least"
+            f" {LEAST_SIDE[name]}, or enlarge them"
+        )
+    return channels, side, side
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -26,6 +26,7 @@ from .layers import SparseLinear
 from .support import Support, every_link
 
 LinearLayer = SparseLinear | nn.Linear
+LARGEST = 2**32  # numbers that a law tells apart
 SMALL = 2**17  # weights of a dense layer that is taken for a sparse one of all links
 
 
@@ -143,7 +144,13 @@ def contrast(
         data, model: states of the inputs (n_in, B) and of the outputs (n_out, B) each; the two may
             differ in B.
     Returns: in the shape of the weights, (nnz,) or (n_out, n_in).
+    Raises: ValueError if a shape does not fit.
     """
+    n_in, n_out = layer.in_features, layer.out_features
+    for x, y in (data, model):
+        if (len(x), len(y)) != (n_in, n_out) or x.shape[1:] != y.shape[1:]:
+            shapes = f"{tuple(x.shape)} and {tuple(y.shape)}"
+            raise ValueError(f"states have shapes {shapes}: give ({n_in}, B) and ({n_out}, B)")
     if isinstance(layer, nn.Linear):
         return _dense_mean(*data).sub_(_dense_mean(*model))
     of_data, of_model = (kernels.sddmm(layer.support, x, y) / x.shape[1] for x, y in (data, model))
@@ -193,7 +200,8 @@ def contrastive_divergence(
     if isinstance(layer, SparseLinear) and launch.runs_compiled(v):
         for states in (v, particles):
             if states is not None:
-                _check_pass(layer, states, up_bias, layer.in_features, layer.out_features)
+                _check_layer(layer, states)
+                _check_pass(states, up_bias, layer.in_features, layer.out_features)
         laws = np.array([next_law() for _ in range(passes(steps, particles))], np.uint32)[None]
         x, biases = v.t().contiguous(), (down_bias, up_bias)
         return _compiled_descent(layer, biases, x, torch.arange(len(x)), len(x), laws, particles)
@@ -229,15 +237,28 @@ def descend_(
         order: (n,) int64, examples of the batches one after another; the last may have fewer.
         batch_size: of the others.
         laws: (steps, passes, 2), see :func:`laws_of`.
-        optimiser: its momentum of weights and biases moves. It is neither Nesterov's nor damped,
-            and it minimises: nothing looks.
+        optimiser: its momentum of weights and biases moves; neither Nesterov nor damped, and it
+            minimises.
         particles: (n_in, B) where chains go on from; None: they start from each batch.
     Returns: where the chains are.
-    Raises: as :func:`contrastive_divergence`; ValueError for an example that is not there.
+    Raises: as :func:`contrastive_divergence`; ValueError for an example that is not there, and for
+        momentum of Nesterov, dampening or ``maximize=True``.
     """
+    if x.ndim != 2 or x.shape[1] != layer.in_features:
+        raise ValueError(f"x has shape {tuple(x.shape)}: give (N, {layer.in_features})")
     _check_index("order", order, len(x))
+    check_whole("batch_size", batch_size, least=1)
+    if any(group["nesterov"] or group["dampening"] for group in optimiser.param_groups):
+        raise ValueError("the optimiser has Nesterov's momentum or dampening: give SGD without it")
+    if any(group["maximize"] for group in optimiser.param_groups):
+        raise ValueError("the optimiser has maximize=True: give SGD without it")
     if particles is not None:
-        _check_pass(layer, particles, layer.bias, layer.in_features, layer.out_features)
+        _check_layer(layer, particles)
+        _check_pass(particles, layer.bias, layer.in_features, layer.out_features)
+    n_steps = -(-len(order) // batch_size)
+    if laws.shape[0] != n_steps or laws.shape[1] < 2:
+        raise ValueError(f"laws have shape {laws.shape}: give ({n_steps}, passes, 2)")
+    _check_bias(down_bias, layer.bias, layer.in_features)
     _, weights = _links(layer)
     motion = step.motion(optimiser, (weights, down_bias, layer.bias))
     biases = down_bias, layer.bias
@@ -340,6 +361,8 @@ def _compiled_descent(
     n_in, n_out = layer.in_features, layer.out_features
     support, weights = _links(layer)
     like = weights.detach()
+    _check_bias(down_bias, like, n_in)
+    _check_bias(up_bias, like, n_out)
     tile, width = _tile(like), batch_size if particles is None else particles.shape[1]
     v, p, h = _states(like, max(batch_size, width), n_in, n_out, n_out)
     w, q = _states(like, width, n_in, n_out)
@@ -397,7 +420,8 @@ def _operands(layer: LinearLayer, x: Tensor, bias: Tensor, down: bool) -> tuple:
     n_in, n_out = layer.in_features, layer.out_features
     if down:
         n_in, n_out = n_out, n_in
-    _check_pass(layer, x, bias, n_in, n_out)
+    _check_pass(x, bias, n_in, n_out)
+    _check_layer(layer, x)
     if not launch.runs_compiled(x):
         return ()
     if isinstance(layer, nn.Linear):
@@ -438,6 +462,12 @@ def _mixed(h: Tensor) -> Tensor:
 # --------------------------------------------------------------------------------------- checks
 
 
+def _check_layer(layer: LinearLayer, x: Tensor) -> None:
+    dtype = next(layer.parameters()).dtype
+    if dtype != x.dtype:
+        raise ValueError(f"states are {x.dtype} and the weights {dtype}: give one dtype")
+
+
 def _check_index(name: str, index: Tensor, n: int) -> None:
     smallest, largest = index.aminmax() if len(index) else (-1, -1)
     if smallest < 0 or largest >= n:
@@ -446,13 +476,18 @@ def _check_index(name: str, index: Tensor, n: int) -> None:
         )
 
 
-def _check_pass(layer: LinearLayer, x: Tensor, bias: Tensor, n_in: int, n_out: int) -> None:
-    """Raise ValueError unless compiled loops can take this memory: they look at no size."""
-    dtype = next(layer.parameters()).dtype
-    fits = x.ndim == 2 and x.shape[0] == n_in and x.shape[1] > 0 and bias.shape == (n_out,)
-    if not (fits and x.is_contiguous() and x.dtype == bias.dtype == dtype):
+def _check_bias(bias: Tensor, like: Tensor, n: int) -> None:
+    if bias.shape != (n,) or bias.dtype != like.dtype:
         raise ValueError(
-            f"states are {x.dtype} of shape {tuple(x.shape)} and biases {bias.dtype} of"
-            f" {tuple(bias.shape)}: give contiguous {dtype} of ({n_in}, B), at least one, and"
-            f" ({n_out},)"
+            f"bias is {bias.dtype} of shape {tuple(bias.shape)}: give {like.dtype} of ({n},)"
         )
+
+
+def _check_pass(x: Tensor, bias: Tensor, n_in: int, n_out: int) -> None:
+    if x.ndim != 2 or x.shape[0] != n_in or x.shape[1] == 0:
+        raise ValueError(f"states have shape {tuple(x.shape)}: give ({n_in}, B), at least one")
+    if not x.is_contiguous():
+        raise ValueError("states are not contiguous: give x.contiguous()")
+    _check_bias(bias, x, n_out)
+    if n_out * x.shape[1] > LARGEST:
+        raise ValueError(f"{n_out} units of {x.shape[1]} examples are too many: give fewer at once")

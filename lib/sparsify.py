@@ -9,10 +9,11 @@ beside dense ones.
 import contextlib
 import fnmatch
 import math
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 import torch.distributed as dist
@@ -28,7 +29,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import conv_flop_count, flop_registry
 
 from . import layers
-from ._boundary import check_known, check_number, check_one_of, check_type, check_whole, extra
+from ._boundary import check_known, check_number, check_type, check_whole, extra, names_of_one
 from .evolution import (
     ADAM,
     AVERAGE,
@@ -37,13 +38,14 @@ from .evolution import (
     Evolution,
     check_held,
     check_optimiser,
+    check_untied,
     correct_new_links,
     count_steps,
     evolve_layers_,
     unwrapped_optimiser,
     waits,
 )
-from .growth import Collector
+from .growth import Collector, Watch
 from .layers import LINKED, SparseConv2d, SparseLinear
 from .models import evaluating, hooks_of
 from .support import (
@@ -132,19 +134,34 @@ def sparsify_(
         >>> sparsify_(net, density=0.05, start="scaled")
         ['0', '2']
     """
+    _check_changeable(model)
     check_known("start", start, STARTS)
     check_known("distribution", distribution, DISTRIBUTIONS)
-    check_one_of(density=density, er_epsilon=er_epsilon)
+    if (density is None) == (er_epsilon is None):
+        raise ValueError(f"density = {density}, er_epsilon = {er_epsilon}: give one of the two")
     by_name = {}
     if isinstance(density, Mapping):
-        by_name = _densities_by_name(model, density)
+        by_name = _densities_by_name(model, density, distribution)
         filter = _both(filter, lambda name, module: by_name.get(name, 1) < 1)
     elif density is not None:
         check_number("density", density, "(0, 1]")
+    if isinstance(kinds, str) or not kinds:
+        raise ValueError(f"kinds = {kinds!r}: give a tuple, as ('linear', 'conv')")
     for kind in kinds:
         check_known("kinds", kind, KINDS)
+    if isinstance(model, DENSE):
+        raise ValueError(
+            "the model is itself a linear layer or a convolution: put it into a module, or use"
+            " layers.SparseLinear or SparseConv2d"
+        )
     generator = layers.given_or_seeded(generator)
     chosen = _chosen(model, tuple(KINDS[kind] for kind in kinds), filter)
+    for name, number in by_name.items():
+        if name in density and number < 1 and name not in chosen:
+            raise ValueError(
+                f"density of {name!r} = {number}, but this layer stays dense: leave it out, or"
+                " change filter and kinds (convolutions with groups or dilation stay dense)"
+            )
     shapes = {name: _sides(module) for name, module in chosen.items()}
     numbers = _numbers_of_links(shapes, by_name or density, er_epsilon, distribution)
     made = {}
@@ -220,18 +237,39 @@ def _both(filter: Filter | None, other: Filter) -> Filter:
     return lambda *layer: other(*layer) and (filter is None or filter(*layer))
 
 
-def _densities_by_name(model: nn.Module, density: Mapping[str, float]) -> dict[str, float]:
+def _densities_by_name(
+    model: nn.Module, density: Mapping[str, float], distribution: str
+) -> dict[str, float]:
     """The density of each layer that a name or a pattern fits. Raises ValueError."""
+    if distribution != "uniform":
+        raise ValueError(f"distribution = {distribution!r} with densities by name: give 'uniform'")
     names = [name for name, module in model.named_modules() if isinstance(module, DENSE)]
     found = {}
     for pattern, number in density.items():
         check_number(f"density of {pattern!r}", number, "(0, 1]")
         fitting = fnmatch.filter(names, pattern)
         if not fitting:
-            check_known("layer or pattern of layers", pattern, names)
+            known = ", ".join(names)
+            raise ValueError(f"{pattern!r} fits the name of no layer: there are {known}")
         for name in fitting:
             found.setdefault(name, number)
     return found
+
+
+def _check_model(model: Any) -> None:
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"the model is a {type(model).__name__}: give an nn.Module")
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise ValueError("the model has parameters on the device meta: give them memory first")
+
+
+def _check_changeable(model: Any) -> None:
+    if isinstance(model, nn.parallel.DistributedDataParallel):
+        raise ValueError(
+            "the model is wrapped in DistributedDataParallel, which would go on with the layers of"
+            " before: change it first, then wrap it"
+        )
+    _check_model(model)
 
 
 def densify_(model: nn.Module) -> list[str]:
@@ -239,11 +277,29 @@ def densify_(model: nn.Module) -> list[str]:
     function, in place.
 
     Returns: names of the layers that were replaced, in the model's order.
-    Raises: ValueError if the model is itself such a layer.
+    Raises: ValueError if the model is itself such a layer, one has hooks or two share weights.
     """
+    _check_changeable(model)
+    if isinstance(model, SparseLinear):
+        raise ValueError(
+            "the model is itself a sparse layer: put it into a module, or use to_dense"
+        )
     modules = model.named_modules()
     sparse = {name: module for name, module in modules if isinstance(module, SparseLinear)}
-    _replace_everywhere(model, {id(layer): layer.dense_module() for layer in sparse.values()})
+    tied = names_of_one({name: layer.values for name, layer in sparse.items()})
+    if tied is not None:
+        raise ValueError(f"layers {tied[0]} and {tied[1]} share their weights: untie them first")
+    made = {}
+    for name, module in sparse.items():
+        hooks = [hook for kind in hooks_of(module) for hook in kind.values()]
+        if not all(isinstance(hook, Watch) for hook in hooks):
+            raise ValueError(
+                f"layer {name} has hooks, which would be lost: remove them first, those of"
+                " torch.nn.utils.prune by prune.remove(layer, 'values')"
+            )
+        _check_plain_forward(name, module)
+        made[id(module)] = module.dense_module()
+    _replace_everywhere(model, made)
     return list(sparse)
 
 
@@ -273,9 +329,10 @@ def _chosen(
             owners.setdefault(id(parameter), set()).add(id(module))
         if isinstance(module, nn.MultiheadAttention):
             in_attention.add(id(module.out_proj))
+    modules = dict(model.named_modules())
     linear = {
         name: module
-        for name, module in model.named_modules()
+        for name, module in modules.items()
         if isinstance(module, kinds) and id(module) not in in_attention
     }
     first = next((name for name, m in linear.items() if isinstance(m, nn.Conv2d)), None)
@@ -284,12 +341,7 @@ def _chosen(
         is_left = name == first if filter is None else not filter(name, module)
         if is_left or _stays_dense(module):
             continue
-        if type(module) not in DENSE or any(hooks_of(module)):
-            raise ValueError(
-                f"layer {name} is a {type(module).__name__} that may compute something else than"
-                " its class in torch, or has hooks, as of pruning, which would be lost: leave it"
-                " out by the filter, or remove the hooks"
-            )
+        _check_replaceable(name, module)
         if len(owners[id(module.weight)]) > 1:
             raise ValueError(
                 f"layer {name} shares its weight with another module: untie them, or leave it out"
@@ -297,12 +349,39 @@ def _chosen(
             )
         chosen[name] = module
     if not chosen:
-        raise ValueError(
-            "no layer of the model is an nn.Linear or nn.Conv2d to replace: it has none, or kinds,"
-            " the filter or the density leave out all (by default the first convolution stays"
-            " dense)"
-        )
+        if any(isinstance(module, SparseLinear) for module in modules.values()):
+            why = "others are sparse already" if linear else "its layers are sparse already"
+        elif linear:
+            names = ", ".join(linear)
+            why = f"the filter leaves out {names}"
+            if filter is None:
+                why = f"by default {names} stays dense"
+        elif in_attention:
+            why = "nn.MultiheadAttention reads the weights of its layers itself"
+        else:
+            why = "it has none, and other layers stay as they are"
+        raise ValueError(f"no layer of the model is an nn.Linear or nn.Conv2d to replace: {why}")
     return chosen
+
+
+def _check_replaceable(name: str, module: nn.Linear | nn.Conv2d) -> None:
+    if isinstance(module, nn.LazyLinear | nn.LazyConv2d):
+        raise ValueError(f"layer {name} has no shape yet: call the model on a batch first")
+    if type(module) not in DENSE:
+        raise ValueError(
+            f"layer {name} is a {type(module).__name__}, which may compute something else than"
+            " nn.Linear or nn.Conv2d: leave it out by the filter"
+        )
+    if "weight" not in module._parameters:
+        raise ValueError(f"layer {name} has no parameter weight (pruned?): make it permanent first")
+    if any(hooks_of(module)):
+        raise ValueError(f"layer {name} has hooks, which would be lost: register them afterwards")
+    _check_plain_forward(name, module)
+
+
+def _check_plain_forward(name: str, module: nn.Module) -> None:
+    if "forward" in vars(module):
+        raise ValueError(f"layer {name} has a forward of its own, which would be lost: remove it")
 
 
 def _numbers_of_links(
@@ -365,13 +444,9 @@ def _sparse_twin(
 
 
 def _replace_everywhere(model: nn.Module, made: dict[int, nn.Module]) -> None:
-    if id(model) in made:
-        raise ValueError(
-            f"the model is itself a {type(model).__name__}: put it into a module, as nn.Sequential"
-        )
     for name, module in model.named_modules():
         for attribute, value in vars(module).items():
-            if attribute != "_modules" and any(id(one) in made for one in tree_leaves(value)):
+            if attribute != "_modules" and any(id(one) in made for one in _flat(value)):
                 place = f"{name}.{attribute}".removeprefix(".")
                 raise ValueError(
                     f"{place} is a {type(value).__name__} that holds layers, and would go on to"
@@ -403,6 +478,17 @@ def _refuse_replaced(optimiser: torch.optim.Optimizer, *_: Any) -> None:
                 "the optimiser holds weights of layers that sparsify_ or densify_ has replaced:"
                 " make it after them, of the model's parameters"
             )
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    """Everything that lists, tuples, sets and dicts hold, however deep."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple | set | frozenset):
+        for one in value:
+            yield from _flat(one)
+    else:
+        yield value
 
 
 # ---------------------------------------------------------------------------------- evolution
@@ -453,7 +539,7 @@ class Evolver:
         generator: source of randomness, on the CPU; default: seeded by a draw from torch's own.
     Raises: ValueError if a value is out of range, ``every`` leaves no update within the steps, the
         model has no sparse layer, the optimiser is of another kind or does not hold the values of
-        a layer, or a model of averages has other links.
+        a layer, or a model of averages is the model itself or has other links.
 
     Example:
         >>> net = nn.Sequential(SparseLinear(64, 32, density=0.1))
@@ -477,58 +563,102 @@ class Evolver:
         scaler: torch.amp.GradScaler | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
+        check_whole("every", every, least=1)
         check_whole("steps", steps, least=1)
         if until is not None:
             check_number("until", until, "(0, 1]", "a number in (0, 1], or None")
         last = steps if until is None else math.floor(until * steps + 1e-9)
-        check_whole("every", every, least=1, most=last)
+        if every > last:
+            raise ValueError(
+                f"every = {every} leaves no update within {last} steps (until = {until}, steps ="
+                f" {steps}): give a smaller every, more steps or a larger until"
+            )
+        generator = layers.given_or_seeded(generator)
         if evolution is not None:
             check_type("evolution", evolution, Evolution)
-        self.optimiser = unwrapped_optimiser(optimiser)
-        check_optimiser(self.optimiser)
+        if scaler is not None:
+            check_type("scaler", scaler, torch.amp.GradScaler)
+        _check_model(model)
+        optimiser = unwrapped_optimiser(optimiser)
+        check_optimiser(optimiser)
         self.model, self.layers = model, _sparse_layers(model)
-        if not self.layers:
-            raise ValueError("the model has no sparse layer: call sparsify_ first")
         self.evolution = evolution or Evolution()
+        check_untied(self._learning())
         for name, layer in self.layers.items():
-            check_held(f"layer {name}", layer, self.optimiser)
+            check_held(f"layer {name}", layer, optimiser)
+            if isinstance(optimiser, ADAM) and layer.values.dtype.itemsize < 4:
+                raise ValueError(
+                    f"the values of layer {name} are {layer.values.dtype}, in which Adam cannot"
+                    " count the steps of a link: keep weights in float32, and use torch.autocast"
+                )
         self.n_at_start = {name: layer.nnz for name, layer in self.layers.items()}
+        if isinstance(averages, nn.Module):
+            raise ValueError(f"averages is one {type(averages).__name__}: give a list of them")
+        missing = "a model of averages has no sparse layer: copy the model after sparsify_"
         self.averages = []
         for average in averages:
-            found = _sparse_layers(average)
+            if not isinstance(average, nn.Module):
+                raise ValueError(
+                    f"averages holds a {type(average).__name__}: give modules alone (a"
+                    " WeightAverage moves by itself)"
+                )
+            found = _sparse_layers(average, missing)
             while found.keys() != self.layers.keys() and hasattr(average, "module"):
                 average = average.module  # as timm's averages hold theirs
-                found = _sparse_layers(average)
+                found = _sparse_layers(average, missing)
+            if found.keys() != self.layers.keys():
+                raise ValueError(
+                    "a model of averages has other sparse layers than the model: make it after"
+                    " sparsify_"
+                )
+            if any(found[name] is layer for name, layer in self.layers.items()):
+                raise ValueError("averages holds the model itself: give a copy of it")
             self.averages.append(found)
         self._check_averages()
+        self.optimiser = optimiser
         self.every, self.steps, self.until = every, steps, until
         self.last = last
         self.scaler = scaler
-        self.generator = layers.given_or_seeded(generator)
+        self.generator = generator
         shared = nn.parallel.DistributedDataParallel
         self.is_shared = any(isinstance(module, shared) for module in model.modules())
         if self.is_shared:
+            if self.evolution.changes_numbers:
+                raise ValueError(
+                    "under DistributedDataParallel a layer keeps its number of links: give the"
+                    " density_schedule 'constant' and no redistribution"
+                )
             state = [self.generator.get_state()]
             dist.broadcast_object_list(state)
             self.generator.set_state(state[0])
         self.steps_taken = 0
-        count_steps(self.optimiser)
-        self._counted = STEPS[self.optimiser]
+        count_steps(optimiser)
+        self._counted = STEPS[optimiser]
+        self._has_stepped = False  # since it was made, or its state loaded
+        self._versions_seen = self._versions()
         self.collector = Collector(self.scaler)
-        if isinstance(self.optimiser, ADAM):
-            hooks = self.optimiser._optimizer_step_post_hooks.values()
+        if not any(layer.values.requires_grad for layer in self.layers.values()):
+            warnings.warn(
+                "all sparse layers of the model are frozen, so no links move: call requires_grad_()"
+                " on those that shall learn",
+                stacklevel=2,
+            )
+        if isinstance(optimiser, ADAM):
+            hooks = optimiser._optimizer_step_post_hooks.values()
             if correct_new_links not in hooks:  # once, however many evolvers there are
-                self.optimiser.register_step_post_hook(correct_new_links)
+                optimiser.register_step_post_hook(correct_new_links)
         self._collect_before_update()
 
     def step(self) -> int:
         """Count the step that the optimiser has taken, and update the links if that is due; return
         how many were replaced. Without a step of the optimiser since the last call, do nothing.
 
-        Raises: ValueError if the optimiser has taken several steps since the last call, or an
-            update is due and a model of averages has other links, or a layer has a gradient that
-            the optimiser has not used.
+        Raises: ValueError if the optimiser has taken several steps since the last call, a model of
+            averages has other links, or an update is due and a layer is no longer in the model, or
+            has a gradient that the optimiser has not used.
         """
+        if not self._has_stepped:
+            self._check_averages()
         for layer in self.layers.values():
             layer.check_averages()
         n_steps = STEPS[self.optimiser] - self._counted
@@ -539,17 +669,23 @@ class Evolver:
                 " of steps between updates as every"
             )
         if n_steps == 0:
+            self._warn_if_another_steps()
             return 0
-        is_due = self._is_due(self.steps_taken + 1)
-        if is_due:
+        if self._is_due(self.steps_taken + 1):
             self._check_used()
-        self._counted += 1
+        self._counted += n_steps
+        self._has_stepped = True
         self.steps_taken += 1
-        n_replaced = self._update() if is_due else 0
+        n_replaced = 0
+        if self._is_due(self.steps_taken):
+            n_replaced = self._update()
         self._collect_before_update()
+        self._versions_seen = self._versions()
         return n_replaced
 
     def __repr__(self) -> str:
+        if not self.__dict__:
+            return f"{type(self).__name__}(a copy, without model and optimiser)"
         plan = f"every={self.every}, steps={self.steps}, until={self.until}"
         return f"{type(self).__name__}({plan}, steps_taken={self.steps_taken})"
 
@@ -570,17 +706,38 @@ class Evolver:
         rules, ``steps`` and ``until`` are those of this Evolver.
 
         Raises: ValueError if it is of a model with other sparse layers, of an Evolver with another
-            ``every``, or of one with more or fewer models of averages.
+            ``every``, of a later step than this one plans (unless ``until`` is None), of one with
+            more or fewer models of averages, or of something else.
         """
-        own = self.state_dict()
-        for what in ("widths", "every", "averages"):
-            if state.get(what, own[what]) != own[what]:  # older states lack some
-                raise ValueError(
-                    f"the state is of an Evolver with {what} = {state[what]}, and this one has"
-                    f" {own[what]}: make it of the same model, with the same arguments"
-                )
+        state = {"every": self.every, **state}  # older states lack it
+        missing = sorted(self.state_dict().keys() - state.keys())
+        if missing:
+            raise ValueError(
+                f"the state has no {missing[0]!r}: give one that an Evolver's state_dict returned"
+            )
+        if state["widths"] != self._widths():
+            raise ValueError(
+                "the state is of a model with other sparse layers: load it into an Evolver of the"
+                " model that it was taken of"
+            )
+        if state["every"] != self.every:
+            raise ValueError(
+                f"the state is of an Evolver with every = {state['every']}, and this one has every"
+                f" = {self.every}: give every = {state['every']}"
+            )
+        if state["averages"] != len(self.averages):
+            raise ValueError(
+                f"the state is of an Evolver with averages = {state['averages']} models, and this"
+                f" one has {len(self.averages)}: give as many, and load the state of each"
+            )
+        if self.until is not None and state["steps_taken"] > self.steps:
+            raise ValueError(
+                f"the state is of step {state['steps_taken']}, and this Evolver plans {self.steps}"
+                " steps: give steps = those of the whole training"
+            )
         self.collector.stop()
         self._counted = STEPS[self.optimiser]
+        self._has_stepped = False
         self.steps_taken = state["steps_taken"]
         self.n_at_start = dict(state["n_at_start"])
         self.generator.set_state(state["generator"].cpu())
@@ -592,8 +749,30 @@ class Evolver:
         """A copy is empty, so that a module which holds an Evolver can be copied and pickled."""
         return object.__new__, (type(self),)
 
+    def __getattr__(self, name: str) -> NoReturn:
+        if self.__dict__:
+            raise AttributeError(f"an Evolver has no attribute {name!r}")
+        raise AttributeError(
+            "this copy of an Evolver has no model and no optimiser: make another Evolver of their"
+            " copies, and load the state_dict of the first into it"
+        )
+
     def _widths(self) -> dict[str, tuple[int, int]]:
         return {name: (each.in_features, each.out_features) for name, each in self.layers.items()}
+
+    def _warn_if_another_steps(self) -> None:
+        """Warn if weights have changed all the same, as where a later optimiser takes the steps."""
+        versions = self._versions()
+        if versions != self._versions_seen:
+            self._versions_seen = versions
+            warnings.warn(
+                "the weights have changed without a step of the Evolver's optimiser, so no links"
+                " move: if another optimiser trains them now, make an Evolver of that",
+                stacklevel=3,
+            )
+
+    def _versions(self) -> list[int]:
+        return [layer.values._version for layer in self.layers.values()]
 
     def _check_used(self) -> None:
         """Refuse an update of links while gradients wait, which it would throw away."""
@@ -610,7 +789,7 @@ class Evolver:
         """
         for average in self.averages:
             for name, layer in self.layers.items():
-                if name not in average or not layer.support.keys.equal(average[name].support.keys):
+                if not layer.support.keys.equal(average[name].support.keys):
                     raise ValueError(
                         f"layer {name} has other links in a model of averages than in the model:"
                         " copy the model after sparsify_; to go on later, load the states of both"
@@ -621,6 +800,13 @@ class Evolver:
         return step % self.every == 0 and (self.until is None or step <= self.last)
 
     def _update(self) -> int:
+        modules = set(self.model.modules())
+        lost = [name for name, layer in self.layers.items() if layer not in modules]
+        if lost:
+            raise ValueError(
+                f"layer {lost[0]} is no longer in the model, as after densify_: make an Evolver of"
+                " the model as it is now, or train on without one"
+            )
         self._check_averages()
         self.collector.stop()
         learning, seen = self._learning(), {}
@@ -634,9 +820,7 @@ class Evolver:
         for name, layer in learning.items():
             state = self.optimiser.state[layer.values]
             if isinstance(self.optimiser, ADAM) and "step" in state and LINK_STEPS not in state:
-                values = layer.values.detach()
-                dtype = torch.promote_types(values.dtype, torch.float32)  # half ones count to 256
-                state[LINK_STEPS] = torch.full_like(values, float(state["step"]), dtype=dtype)
+                state[LINK_STEPS] = torch.full_like(layer.values.detach(), float(state["step"]))
             for i, average in enumerate(self.averages):  # they move as what it remembers does
                 state[f"{AVERAGE} {i}"] = average[name].values.detach()
         n_replaced = evolve_layers_(
@@ -694,10 +878,19 @@ def _unwrapped(model: nn.Module) -> nn.Module:
     return model
 
 
-def _sparse_layers(model: nn.Module) -> dict[str, SparseLinear]:
-    """The sparse layers of a model, by name, without what wrappers put before it."""
-    modules = _unwrapped(model).named_modules()
-    return {name: module for name, module in modules if isinstance(module, SparseLinear)}
+def _sparse_layers(
+    model: nn.Module, missing: str = "the model has no sparse layer: call sparsify_ first"
+) -> dict[str, SparseLinear]:
+    """The sparse layers of a model, by name, without what wrappers put before it; ``missing`` is
+    said where there are none.
+    """
+    named = {}
+    for name, module in _unwrapped(model).named_modules():
+        if isinstance(module, SparseLinear):
+            named[name] = module
+    if not named:
+        raise ValueError(missing)
+    return named
 
 
 # ------------------------------------------------------------------------------------------ summary
@@ -757,6 +950,7 @@ def summary(model: nn.Module, *inputs: Tensor | tuple[int, ...], **named: Any) -
         weights, (n_out, n_in) of a linear layer; ``links``, the weights that are stored, and their
         ``density``; ``parameters``; multiply-adds ``forward`` and of a training ``step``;
         ``forward_share`` and ``step_share`` of those of the same layers with all links.
+    Raises: ValueError if the model returns no tensor.
 
     Example:
         >>> summary(models.mlp([784, 1000, 10], density=0.01), (128, 784))
@@ -769,10 +963,13 @@ def summary(model: nn.Module, *inputs: Tensor | tuple[int, ...], **named: Any) -
     trained = [p for p in model.parameters() if p.requires_grad]
     with torch.inference_mode(False), torch.enable_grad(), evaluating(model):
         with _in_plain_products(), counter:
-            outputs = tree_leaves(model(*given, **named))
-            ends = [y.sum() for y in outputs if isinstance(y, Tensor) and y.requires_grad]
+            result = model(*given, **named)
+            outputs = [y for y in tree_leaves(result) if isinstance(y, Tensor)]
+            ends = [y.sum() for y in outputs if y.requires_grad]
             if ends and trained:
                 torch.autograd.grad(ends, trained, allow_unused=True)
+    if not outputs:
+        raise ValueError(f"the model returns a {type(result).__name__}: return tensors")
     rows, weights = {}, {}
     for name, module in model.named_modules():
         forward, backward = counter.products[name]

@@ -106,23 +106,16 @@ def make_support(rows: Tensor, cols: Tensor, n_in: int, n_out: int) -> Support:
         cols: (nnz,) integer, input neuron of each link, in [0, n_in).
         n_in, n_out: widths, at least 1.
     Returns: the support, on the device of ``rows``; links keep their order.
-    Raises: ValueError if a width, a shape, an index or the order (by row, then column) is wrong, or
-        a link is there twice.
+    Raises: ValueError if a width, a dtype, a shape, an index, the order (by row, then column) or a
+        repeat is wrong.
     """
     _check_widths(n_in, n_out)
     if rows.ndim != 1 or rows.shape != cols.shape or len(rows) > MOST:
         shapes = f"rows {tuple(rows.shape)} and cols {tuple(cols.shape)}"
         raise ValueError(f"{shapes}: give two vectors of equal length")
-    for name, index, width in (("rows", rows, n_out), ("cols", cols, n_in)):
-        for extreme in index.aminmax() if len(index) else ():
-            check_whole(name, int(extreme), least=0, most=width - 1)
-    is_wrong = (rows.long() * n_in + cols.long()).diff() <= 0
-    if is_wrong.any():
-        k = int(is_wrong.nonzero()[0]) + 1
-        raise ValueError(
-            f"link {k}, ({int(rows[k])}, {int(cols[k])}), is repeated or out of order: sort the"
-            " links by row, then by column, and give each once"
-        )
+    _check_indices("rows", rows, n_out)
+    _check_indices("cols", cols, n_in)
+    _check_order(rows, cols, n_in)
     col = cols.cpu().numpy().astype(np.int32)
     n_links = np.bincount(rows.cpu().numpy(), minlength=n_out)
     crow = np.zeros(n_out + 1, np.int32)
@@ -138,9 +131,13 @@ def support_from_csr(crow: Tensor, col: Tensor, n_in: int, n_out: int) -> Suppor
         crow: (n_out + 1,) integer, where the links of each output neuron begin, and their number.
         col: (nnz,) integer, input neuron of each link.
         n_in, n_out: widths, at least 1.
-    Raises: RuntimeError, torch's own, if ``crow`` is of another length or falls.
+    Raises: ValueError also if ``crow`` does not index ``col``.
     """
-    rows = torch.arange(n_out, device=crow.device).repeat_interleave(crow.diff())
+    n_links = crow.diff()
+    fits = len(crow) == n_out + 1 and crow[0] == 0 and crow[-1] == len(col)
+    if not fits or (n_links < 0).any():
+        raise ValueError(f"crow does not index the {len(col)} links of col")
+    rows = torch.arange(n_out, device=crow.device).repeat_interleave(n_links)
     return make_support(rows, col, n_in, n_out)
 
 
@@ -173,6 +170,29 @@ def _of_arrays(n_in: int, n_out: int, index: Sequence[np.ndarray], device: torch
 def _check_widths(n_in: int, n_out: int) -> None:
     for name, width in (("n_in", n_in), ("n_out", n_out)):
         check_whole(name, width, least=1, most=MOST - 1)
+
+
+def _check_indices(name: str, index: Tensor, width: int) -> None:
+    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
+        raise ValueError(f"{name} has dtype {index.dtype}: give integers")
+    if len(index) == 0:
+        return
+    for value in (int(index.min()), int(index.max())):
+        if not 0 <= value < width:
+            raise ValueError(f"{name} holds {value}, outside [0, {width})")
+
+
+def _check_order(rows: Tensor, cols: Tensor, n_in: int) -> None:
+    keys = rows.long() * n_in + cols.long()
+    steps = keys.diff()
+    repeated = (steps == 0).nonzero()
+    if len(repeated):
+        k = int(repeated[0])
+        raise ValueError(f"link ({int(rows[k])}, {int(cols[k])}) is repeated: give each link once")
+    backward = (steps < 0).nonzero()
+    if len(backward):
+        k = int(backward[0]) + 1
+        raise ValueError(f"link {k} is out of order: sort the links by row, then by column")
 
 
 # -------------------------------------------------------------------------- random supports
@@ -261,8 +281,8 @@ def local_support(
         reach: largest distance of a link along each side of the image, at least 0.
         generator: source of randomness, on the CPU.
     Returns: the support. Time and memory O(near pairs).
-    Raises: ValueError if the density or the reach is out of range, or there are fewer near pairs
-        than links.
+    Raises: ValueError if a size, the density or the reach is out of range, or there are fewer near
+        pairs than links.
 
     Example:
         >>> near = local_support((3, 32, 32), (3, 32, 32), 0.01, 2, generator=torch.Generator())
@@ -270,6 +290,9 @@ def local_support(
         94372
     """
     check_number("density", density, "(0, 1]")
+    for name, grid in (("inputs", inputs), ("outputs", outputs)):
+        if len(grid) != 3 or min(grid) < 1:
+            raise ValueError(f"{name} = {tuple(grid)}: give channels, height and width")
     check_number("reach", reach, "[0, inf]", "0 or a positive number")
     n_in, n_out = math.prod(inputs), math.prod(outputs)
     rows = cols = torch.zeros(1, dtype=torch.int64)
@@ -281,6 +304,11 @@ def local_support(
         cols = (cols[:, None] * below + input_).flatten()
     keys = (rows * n_in + cols).sort().values
     n = round(density * n_in * n_out)
+    if n > len(keys):
+        raise ValueError(
+            f"reach = {reach} leaves {len(keys)} positions for {n} links: give a larger reach or a"
+            " lower density"
+        )
     drawn = draw_free_keys(len(keys), n, generator=generator)
     return support_from_keys(keys[drawn], n_in, n_out)
 
@@ -316,15 +344,6 @@ def whole_numbers(shares: Mapping[str, float]) -> dict[str, int]:
     return numbers
 
 
-def check_room(n: int, free: int) -> None:
-    """Raise ValueError if there are fewer free positions than new links."""
-    if n > free:
-        raise ValueError(
-            f"{n} new links do not fit into the {free} free positions of a layer:"
-            " lower the density or the drop fraction, or let dropped links come back"
-        )
-
-
 def draw_free_keys(
     positions: int,
     n: int,
@@ -344,7 +363,12 @@ def draw_free_keys(
     Returns: (n,) int64, ascending. Time and memory O(n + m), whatever ``positions`` is.
     Raises: ValueError if fewer than ``n`` positions are free.
     """
-    check_room(n, positions - (0 if occupied is None else len(occupied)))
+    free = positions - (0 if occupied is None else len(occupied))
+    if n > free:
+        raise ValueError(
+            f"{n} new links do not fit into the {free} free positions of a layer:"
+            " lower the density or the drop fraction, or let dropped links come back"
+        )
     if occupied is None:
         keys = _drawn_keys(positions, n, generator)
     else:

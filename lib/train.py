@@ -33,6 +33,7 @@ from .evolution import (
     Evolution,
     check_held,
     check_optimiser,
+    check_untied,
     evolve_layers_,
     held_by,
     needs_gradient,
@@ -103,6 +104,12 @@ class Settings:
         check_type("nesterov", self.nesterov, bool)
         if self.evolution is not None:
             check_type("evolution", self.evolution, Evolution)
+            falls = self.evolution.density_schedule != "constant"
+            if falls and self.evolution.after_last_epoch == "keep" and self.epochs == 1:
+                raise ValueError(
+                    "epochs = 1 with a density_schedule leaves no update of the links: give at"
+                    " least 2, or last_epoch='evolve'"
+                )
 
     def learning_rate_at_epoch(self, epoch: int) -> float:
         """Learning rate of epoch ``epoch``, from 1."""
@@ -227,29 +234,40 @@ def fit(
     Returns: the history; the model holds the weights of the last epoch, after its last update of
         links.
     Raises: Diverged if a loss is not finite, naming epoch, step and learning rate; ValueError if
-        lengths of the data differ, classes are not int64 or beyond the model's outputs, the
-        optimiser is of a kind that cannot move links or has another learning rate than the
-        settings, there is an evolution and no sparse layer, ``seed`` or ``stop_after`` is out of
-        range, what is measured is not what a row can hold, or the checkpoint is of another seed, of
-        other settings, training examples or another kind of optimiser; lib._boundary.NotWritten if
-        there is no place for the checkpoint.
+        the data are unlabelled, of unequal lengths or not finite, or not images where they are to
+        be augmented; if classes are not int64 or beyond the model's outputs, the optimiser is older
+        than the model's layers or of a kind that cannot train it, there is an evolution and no
+        sparse layer, a loss is no single number, batch normalisation meets a batch of one example,
+        ``seed`` or ``stop_after`` is out of range, what is measured is not what a row
+        can hold, or the checkpoint is of another seed, of other settings, training examples or
+        another kind of optimiser; lib._boundary.NotWritten if there is no place for the checkpoint.
     """
     seed = check_seed(seed)
-    check_type("split", split, Split)
+    if not isinstance(split, Split):
+        raise ValueError(
+            f"split is a {type(split).__name__}: give a Split, as data.load and data.from_arrays"
+            " return"
+        )
     check_type("settings", settings, Settings)
     if stop_after is not None:
         check_whole("stop_after", stop_after, least=1)
     if checkpoint is not None:
         checkpoint = Path(checkpoint)
         check_regular(checkpoint)
-    if optimiser is None:
+    if optimiser is not None:
+        check_type("optimiser", optimiser, torch.optim.Optimizer)
+    else:
         optimiser = make_optimiser(model, settings)
+    _check_optimiser(model, optimiser)
     if settings.evolution is not None:
         _check_evolving(model, optimiser)
     _check_rates(optimiser, settings.learning_rate)
-    examples = _examples(split, evaluate_test, next(model.parameters()))
+    parameter = next(model.parameters(), None)
+    if parameter is None:
+        raise ValueError(f"the {type(model).__name__} has no parameters: give a model that learns")
+    examples = _examples(split, evaluate_test, parameter)
     generator = torch.Generator().manual_seed(seed)
-    prepare = _preparation(settings.augmentation, generator)
+    prepare = _preparation(split, settings.augmentation, generator)
     perturbs = _perturbs(objective)
     step_loss = loss if objective is None else F.cross_entropy if perturbs else None
     takes_classes = step_loss is F.cross_entropy or (objective is None and type(loss) in OF_CLASSES)
@@ -356,7 +374,7 @@ class _Training:
             if perturbs:
                 x = objective.perturbed(x, y, self.generator, self.compiled.gradient_at)
             return self.compiled(x, y)
-        loss = objective(self.model, x, y, self.generator)
+        loss = _loss_of(objective, self.model, x, y, self.generator)
         value = loss.item()
         if math.isfinite(value):
             self.optimiser.zero_grad()
@@ -395,10 +413,40 @@ def _mean_loss(loss: Loss) -> Objective:
     return lambda model, x, y, generator: losses.matched(loss, model(x), y)
 
 
+def _loss_of(
+    objective: Objective, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
+) -> Tensor:
+    """The objective of a batch. Raises ValueError if it is no single number, or batch normalisation
+    meets a single example.
+    """
+    try:
+        loss = objective(model, x, y, generator)
+    except ValueError as error:
+        if len(x) > 1 or "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(
+            "a batch has one example, and batch normalisation needs two: give another batch_size,"
+            " which does not leave one example for the last batch of an epoch"
+        ) from error
+    if not isinstance(loss, Tensor):
+        raise ValueError(
+            f"the loss is a {type(loss).__name__}: return a tensor of one number, the mean over the"
+            " batch"
+        )
+    if loss.numel() != 1:
+        raise ValueError(
+            f"the loss has shape {tuple(loss.shape)}: return its mean over the batch, as with"
+            " reduction='mean'"
+        )
+    return loss
+
+
 def _examples(split: Split, evaluate_test: bool, like: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
     """(N, features...) inputs and (N,) labels of the parts that have both, on the device of
     ``like``.
     """
+    if split.y_train is None:
+        raise ValueError(f"{split.name} has no labels: this loop trains classifiers")
     parts = ["train", "valid"]
     if evaluate_test:
         parts.append("test")
@@ -406,30 +454,39 @@ def _examples(split: Split, evaluate_test: bool, like: Tensor) -> dict[str, tupl
     for part in parts:
         x = getattr(split, f"x_{part}")
         y = getattr(split, f"y_{part}")
-        if x is None or y is None:
+        if x is None:
             continue
-        if len(x) != len(y):
+        if y is not None and len(x) != len(y):
             raise ValueError(
                 f"x_{part} of {split.name} has {len(x)} examples and y_{part} {len(y)} labels: give"
                 " one each"
             )
-        examples[part] = x.to(like).contiguous(), y.to(like.device)
+        if len(x) == 0:
+            raise ValueError(f"x_{part} of {split.name} has no example: give one at least")
+        _check_finite(x, f"x_{part} of {split.name}")
+        if y is not None:
+            examples[part] = x.to(like).contiguous(), y.to(like.device)
     return examples
 
 
 def _check_classes(
     model: nn.Module, examples: dict[str, tuple[Tensor, Tensor]], ignored: int
 ) -> None:
-    """Raise ValueError if a label is no class of the model's outputs, nor the one to ignore."""
+    """Raise ValueError if a label is no class of the model's outputs, nor the one to ignore, or
+    labels are of a type that torch takes for no class.
+    """
     x, _ = examples["train"]
     n_classes = predict(model, x[:1]).shape[-1]
     for part, (_, y) in examples.items():
-        is_class = (y >= 0) & (y < n_classes) | (y == ignored)
-        if y.ndim == 1 and not (is_class.all() and y.dtype in (torch.int64, torch.uint8)):
-            low, high = y.double().aminmax()
+        if y.ndim > 1:
+            continue
+        if y.dtype not in (torch.int64, torch.uint8):
+            raise ValueError(f"y_{part} is {y.dtype}: give classes as torch.int64")
+        beyond = y[((y < 0) | (y >= n_classes)) & (y != ignored)]
+        if len(beyond):
             raise ValueError(
-                f"y_{part} is {y.dtype} from {low:g} to {high:g}, but the model has {n_classes}"
-                f" outputs: give classes from 0 to {n_classes - 1} as torch.int64"
+                f"y_{part} holds class {int(beyond[0])}, but the model has {n_classes} outputs, for"
+                f" classes 0 to {n_classes - 1}"
             )
 
 
@@ -449,6 +506,30 @@ def _check_rates(optimiser: torch.optim.Optimizer, rate: float) -> None:
         )
 
 
+def _check_optimiser(model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+    """Raise ValueError if an optimiser holds the weights of before a layer became sparse or dense,
+    or asks for the loss several times in a step.
+    """
+    if isinstance(optimiser, torch.optim.LBFGS):
+        raise ValueError(
+            "an LBFGS asks for the loss several times in a step, which this loop does not: give"
+            " another optimiser"
+        )
+    own = {id(parameter) for parameter in model.parameters()}
+    held = held_by(optimiser)
+    if held <= own:
+        return
+    for name, module in model.named_modules():
+        trained = [p for p in module.parameters(recurse=False) if p.requires_grad]
+        missing = [p for p in trained if id(p) not in held]
+        in_part = 0 < len(missing) < len(trained)  # of a dense layer the bias stays what it was
+        if missing and (in_part or isinstance(module, SparseLinear) or held.isdisjoint(own)):
+            raise ValueError(
+                f"the optimiser does not hold all weights of layer {name}, but parameters that are"
+                " none of the model: make it after sparsify_ or densify_, of the model's parameters"
+            )
+
+
 def _check_evolving(model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
     """Raise ValueError unless the model has links that can evolve under this optimiser."""
     check_optimiser(optimiser)
@@ -457,7 +538,9 @@ def _check_evolving(model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
             "the model has no sparse layer, whose links could evolve: call sparsify_ first, or give"
             " settings without evolution"
         )
-    for name, layer in _evolving(model).items():
+    evolving = _evolving(model)
+    check_untied(evolving)
+    for name, layer in evolving.items():
         check_held(f"layer {name}", layer, optimiser)
 
 
@@ -467,10 +550,25 @@ def _evolving(model: nn.Module) -> dict[str, SparseLinear]:
     return {name: layer for name, layer in layers.items() if layer.values.requires_grad}
 
 
-def _preparation(strength: float, generator: torch.Generator) -> Preparation:
+def _check_finite(x: Tensor, name: str) -> None:
+    if x.sum().isfinite():  # a tenth of the time; no sum hides a number that is not
+        return
+    is_finite = x.isfinite()
+    if not is_finite.all():
+        bad = x[~is_finite][0].item()
+        raise ValueError(f"{name} holds {bad}: give finite numbers only")
+
+
+def _preparation(split: Split, strength: float, generator: torch.Generator) -> Preparation:
     """Augmentation of the images of a batch, if any."""
     if strength == 0:
         return lambda x: x
+    shape = split.x_train.shape[1:]
+    if len(shape) not in (2, 3):
+        raise ValueError(
+            f"augmentation = {strength} needs images, but an example of {split.name} has shape"
+            f" {tuple(shape)}: give 0"
+        )
 
     def augmented(x: Tensor) -> Tensor:
         if x.ndim == 4:
@@ -494,7 +592,7 @@ def _run_epoch(training: _Training, history: History, epoch: int) -> None:
         row["test_accuracy"] = training.accuracy("test")
         row |= {"links": models.count_links(training.model), "replaced": 0}
         if training.measure is not None:
-            row |= checkpoints.literal(training.measure(training.model))
+            row = checkpoints.extended(row, training.measure(training.model), "measure")
         if _is_best(row, history):
             state = training.model.state_dict()
             history.best_state = {name: tensor.clone() for name, tensor in state.items()}
@@ -532,16 +630,16 @@ def _train_epoch(training: _Training, epoch: int) -> float:
     for step, index in enumerate(batches, start=1):
         value = training.step(objective, x, y, index)
         if not math.isfinite(value):
-            _diverge(training, f"the loss is {value} in epoch {epoch}, step {step}", rate)
+            raise _diverged(training, f"the loss is {value} in epoch {epoch}, step {step}", rate)
         total += value * len(index)
     for parameter in training.model.parameters():
         if not parameter.isfinite().all():
-            _diverge(training, f"a weight is no longer finite after epoch {epoch}", rate)
+            raise _diverged(training, f"a weight is no longer finite after epoch {epoch}", rate)
     return total / len(x)
 
 
-def _diverge(training: _Training, what: str, rate: float) -> NoReturn:
-    """Raise Diverged, which says what happened, and what may help."""
+def _diverged(training: _Training, what: str, rate: float) -> Diverged:
+    """The error that says what happened, and what may help."""
     remedy = "lower the learning rate"
     largest = training.examples["train"][0].abs().max()
     standardises = any(isinstance(each, Standardise) for each in training.model.modules())
@@ -550,7 +648,7 @@ def _diverge(training: _Training, what: str, rate: float) -> NoReturn:
             f", or, if nothing scales the inputs, which reach {largest:g}, standardise them, as by"
             " models.mlp(..., standardisation=split.standardisation())"
         )
-    raise Diverged(f"{what}, at learning rate {rate:g}: {remedy}")
+    return Diverged(f"{what}, at learning rate {rate:g}: {remedy}")
 
 
 def _update_links(training: _Training, history: History, epoch: int) -> int:
@@ -716,7 +814,7 @@ def collect(
                 index = torch.randint(len(x), (batch_size,), generator=generator).to(x.device)
                 batch = prepare(x.index_select(0, index))
                 labels = y.index_select(0, index)
-                objective(model, batch, labels, generator).backward()
+                _loss_of(objective, model, batch, labels, generator).backward()
     finally:
         collector.stop()
         model.zero_grad()
@@ -791,6 +889,15 @@ def _ends_with_sigmoid(model: nn.Module, x: Tensor) -> bool:
 # ------------------------------------------------------------------------------ checkpoints
 
 
+def _begin(training: _Training, checkpoint: Path | None) -> History:
+    """A new history with the links of the start, or where the checkpoint left off."""
+    if checkpoint is not None and checkpoint.exists():
+        return _restore_(training, checkpoint)
+    history = History()
+    record_links(history, training.model, 0)
+    return history
+
+
 def _state(training: _Training, history: History) -> dict[str, Any]:
     return {
         "format": CHECKPOINT_FORMAT,
@@ -802,40 +909,40 @@ def _state(training: _Training, history: History) -> dict[str, Any]:
     }
 
 
-def _begin(training: _Training, checkpoint: Path | None) -> History:
-    """A new history with the links of the start, or where the checkpoint left off."""
-    if checkpoint is None or not checkpoint.exists():
-        history = History()
-        record_links(history, training.model, 0)
-        return history
+def _restore_(training: _Training, checkpoint: Path) -> History:
+    """Put the training where the checkpoint left off, and return its history."""
     state = checkpoints.load(checkpoint, CHECKPOINT_FORMAT, training.run)
+    _check_links(checkpoint, state, training.model)
     with checkpoints.readable(checkpoint):
-        history = History(**state["history"])
         training.generator.set_state(state["generator"])
-        counts = _numbers_of_links(history, state["model"])
-    for name, layer in models.sparse_layers(training.model).items():
-        if layer.support.nnz not in counts.get(name, [layer.support.nnz]):
+    try:
+        training.model.load_state_dict(state["model"])
+        training.optimiser.load_state_dict(state["optimiser"])
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"checkpoint {checkpoint} is of another network or optimiser: give those, or another"
+            " file"
+        ) from error
+    with checkpoints.readable(checkpoint):
+        return History(**state["history"])
+
+
+def _check_links(checkpoint: Path, state: dict[str, Any], model: nn.Module) -> None:
+    """Refuse a network with a number of links that the training of the checkpoint never had: loaded
+    into it, the links of the checkpoint would take its place. Raises ValueError.
+    """
+    for name, layer in models.sparse_layers(model).items():
+        with checkpoints.readable(checkpoint):
+            links = state["history"]["links"]
+            counts = [len(row["keys"]) for row in links if row["layer"] == name]
+            now = len(state["model"].get(f"{name}.values", ()))
+        given = layer.support.nnz
+        if counts and given not in (*counts, now):
             raise ValueError(
                 f"checkpoint {checkpoint} is of another network: its {name} began with"
-                f" {counts[name][0]:,} links, this one has {layer.support.nnz:,}: give that network"
-                " as it was before training, or another file"
+                f" {counts[0]:,} links, this one has {given:,}: give that network as it was before"
+                " training, or another file"
             )
-    training.model.load_state_dict(state["model"])
-    training.optimiser.load_state_dict(state["optimiser"])
-    return history
-
-
-def _numbers_of_links(history: History, state: dict[str, Tensor]) -> dict[str, list[int]]:
-    """By layer, the numbers of links that a training had, the first one first, and the last one
-    last. A network with another number is not the one of its checkpoint: the links of the
-    checkpoint would take the place of its own.
-    """
-    counts: dict[str, list[int]] = {}
-    for row in history.links:
-        counts.setdefault(row["layer"], []).append(len(row["keys"]))
-    for name, all_of in counts.items():
-        all_of.append(len(state.get(f"{name}.values", ())))
-    return counts
 
 
 # ---------------------------------------------------------------------------------------- averaging
@@ -870,6 +977,12 @@ class WeightAverage:
         own = model.parameters()
         self._trained = [p for p in own if p.requires_grad and id(p) in held]
         self._hook = optimiser.register_step_post_hook(self._follow)
+
+    def __reduce_ex__(self, protocol: int) -> NoReturn:
+        raise ValueError(
+            "a WeightAverage belongs to its optimiser and cannot be copied or pickled: make another"
+            " one of the copied model and optimiser, whose state holds the averages"
+        )
 
     @torch.no_grad()
     def _follow(self, *_) -> None:

@@ -132,6 +132,12 @@ def test_start_as_published_is_uniform_within_its_ranges(generator):
     assert abs(unit.width.mean() - 2.5) < 5 * 5 / math.sqrt(12 * n)
 
 
+@pytest.mark.parametrize("shape", [(4, 5), (6,)], ids=str)
+def test_wrong_parameters_are_refused(shape):
+    with pytest.raises(ValueError, match=r"srelu has shape .* give \(4, 6\)"):
+        kernels.srelu(torch.ones(2, 6), torch.ones(shape))
+
+
 # All-ReLU and the choice by name
 
 
@@ -158,7 +164,7 @@ def test_activations_are_made_by_name():
     [
         ("SReLU", {}, "unknown activation 'SReLU': did you mean"),
         ("", {}, "unknown activation '': known are"),
-        ("relu", {"k": 2}, "unknown option of relu 'k': known are none"),
+        ("relu", {"k": 2}, "unknown option of relu 'k': none is known"),
         ("maxout", {"K": 2}, "unknown option of maxout 'K': did you mean 'k'"),
         ("apl", {"n": 2}, "unknown option of apl 'n': known are n_hinges"),
         ("splash", {"hinges": 2}, "unknown option of splash 'hinges': did you mean 'n_hinges'"),

@@ -16,6 +16,7 @@ from lib.train import Settings
 CIFAR = (3, 32, 32)
 SMALL = {"lenet5": (28, 28), "all_cnn": (3, 12, 12), "resnet20": (4, 4), "nin": (3, 8, 8)}
 each_network = pytest.mark.parametrize("name", models.NETWORKS)
+each_unit = pytest.mark.parametrize("activation", activations.UNITS)
 
 
 def parameters_of(net, kind):
@@ -226,7 +227,7 @@ def test_shortcut_passes_what_a_silent_branch_leaves(activation):
 @each_network
 @pytest.mark.parametrize("larger", [0, 3])
 def test_least_images_and_odd_ones_fit(name, larger):
-    side = {"lenet5": 28, "all_cnn": 9, "resnet20": 4, "nin": 4}[name] + larger
+    side = models.LEAST_SIDE[name] + larger
     net = convnet(name, (side, side), 10).eval()
     assert net(torch.zeros(2, side, side)).shape == (2, 10)
 
@@ -245,7 +246,14 @@ def test_network_is_trained_on_grey_images():
     ("name", "image", "options", "sentence"),
     [
         ("lenet", (28, 28), {}, "unknown network 'lenet': did you mean 'lenet5'"),
+        ("lenet5", (8, 8), {}, "8 x 8 are too small for lenet5: give sides of at least 28, or en"),
+        ("nin", (3, 3, 3), {}, "3 x 3 are too small for nin: give sides of at least 4"),
+        ("all_cnn", (28, 20), {}, r"all_cnn takes square images, not \(28, 20\): give \(H, W\)"),
+        ("lenet5", (0, 28, 28), {}, r"image\[0\] = 0 is out of range: give a whole number"),
+        ("resnet20", (64,), {}, r"resnet20 takes square images, not \(64,\)"),
         ("lenet5", (28, 28), {"activation": "splsh"}, "unknown activation 'splsh': did you mean"),
+        ("lenet5", (28, 28), {"logit_scale": 2.0}, "with normalisation: give norm = False"),
+        ("lenet5", (28, 28), {"norm": False, "logit_scale": 0.0}, "logit_scale = 0.0 is out of"),
     ],
 )
 def test_what_does_not_fit_is_refused(name, image, options, sentence):

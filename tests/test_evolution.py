@@ -617,6 +617,20 @@ def test_a_rule_that_writes_to_what_it_sees_changes_neither_weights_nor_momentum
     assert seen == [([4, 3], [1, 2])]
 
 
+@pytest.mark.parametrize(("kind", "known"), [("SGD", "nothing"), ("Adam", "'exp_avg'")])
+def test_a_rule_that_asks_for_what_the_optimiser_does_not_remember_is_told(kind, known):
+    def drop(site, fraction, *, generator):
+        return site.state["momentum_buffer"] < 0
+
+    layer = SparseLinear(4, 2, density=0.5, generator=seeded(0))
+    optimiser = getattr(torch.optim, kind)(layer.parameters(), lr=0.1)
+    layer(torch.ones(3, 4)).sum().backward()
+    optimiser.step()
+    how = {"fraction": 0.5, "generator": seeded(0), "optimiser": optimiser}
+    with pytest.raises(ValueError, match=f"asks for 'momentum_buffer', .* remembers {known}"):
+        evolve_(layer, Evolution(drop, "random"), **how)
+
+
 # what is refused
 
 
@@ -629,24 +643,25 @@ def giving(result):
     return given
 
 
-WRONG = [
-    [0, 2],
-    torch.tensor([[0], [2]]),
-    torch.tensor([0, 2]).float(),
-    torch.tensor([5, 4]),  # not ascending
-    torch.tensor([5, 5]),
-    torch.tensor([0, 8]),  # beyond the last
-    torch.tensor([-1, 0]),
-    torch.tensor([0, 3]),  # a link is there
-]
-
-
 @pytest.mark.parametrize(
     ("rules", "sentence"),
     [
-        *[({"grow": giving(keys)}, "grow rule given: 2 keys of free positions") for keys in WRONG],
-        ({"drop": giving([True])}, r"drop rule given: bool of shape \(4,\) is needed"),
-        ({"drop": giving(torch.ones(4))}, r"drop rule given: bool of shape \(4,\)"),
+        ({"grow": giving([0, 2])}, "grow rule given gave a list: 2 keys, a tensor of int64"),
+        (
+            {"grow": giving(torch.tensor([[0], [2]]))},
+            r"grow rule given gave int64 of shape \(2, 1\): 2 keys, a tensor",
+        ),
+        (
+            {"grow": giving(torch.tensor([0, 2]).float())},
+            r"grow rule given gave float32 of shape \(2,\): 2 keys, a tensor",
+        ),
+        ({"drop": giving([True])}, r"drop rule given gave a list: bool of shape \(4,\) is needed"),
+        ({"drop": giving(torch.ones(4))}, r"drop rule given gave float\d\d of shape"),
+        ({"grow": giving(torch.tensor([5, 4]))}, "gave keys that are not ascending: sort them"),
+        ({"grow": giving(torch.tensor([5, 5]))}, "not ascending: sort them, and give each once"),
+        ({"grow": giving(torch.tensor([0, 8]))}, "rule given gave key 8: keys go from 0 to 7"),
+        ({"grow": giving(torch.tensor([-1, 0]))}, "rule given gave key -1: keys go from 0 to 7"),
+        ({"grow": giving(torch.tensor([0, 3]))}, "key 3, where a link is: see site.occupied_keys"),
     ],
 )
 def test_a_rule_that_gives_something_else_is_named(rules, sentence):
@@ -666,15 +681,45 @@ def updated_at(epoch, epochs):
     return lambda: evolution.evolve_layers_(layers, Evolution(), epoch, epochs, **how)
 
 
+SHRINKING = Evolution(density_schedule="cubic", final_share=0.5)
+MOVING = Evolution(redistribution="momentum")
 REFUSED = [
+    (lambda: Evolution("smallest"), "unknown drop 'smallest': known are "),
     (lambda: Evolution(grow="gradients"), "unknown grow 'gradients': did you mean 'gradient'"),
     (lambda: Evolution(grow="rigl"), r'; SET is Evolution\(\), RigL is Evolution\("magnitu'),
+    (lambda: Evolution(decay="linear"), "unknown decay 'linear': known are constant, cosine"),
+    (lambda: Evolution(last_epoch="drop"), "unknown last_epoch 'drop': known are remove, "),
+    (lambda: Evolution(drop_fraction=1), "drop_fraction = 1 is out of range"),
+    (lambda: Evolution(new_std=math.nan), "new_std = nan is out of range"),
+    (lambda: Evolution(gradient_batches=2.5), r"gradient_batches = 2\.5 is out of range"),
+    (lambda: Evolution(density_schedule="square"), "unknown density_schedule 'square'"),
+    (lambda: Evolution(density_schedule="cubic", final_share=0), "final_share = 0 is out of range"),
     (lambda: Evolution(final_share=0.5), "final_share = 0.5 with a constant density_schedule"),
+    (lambda: Evolution(schedule_end=0), r"schedule_end = 0 is out of range: give a number in"),
+    (lambda: Evolution(redistribution="weight"), "unknown redistribution 'weight'"),
+    (
+        lambda: Settings(1, evolution=SHRINKING),
+        "epochs = 1 with a density_schedule leaves no update",
+    ),
     (lambda: update(half_full(), Evolution(), 1), "fraction = 1 is out of range"),
     (lambda: update(half_full(), Evolution(), math.nan), "fraction = nan is out of range"),
     (
         lambda: remove_(half_full(), Evolution(), fraction=1, generator=seeded(0)),
         "fraction = 1 is out of range",
+    ),
+    (lambda: update(half_full(), SHRINKING, 0.3), "use evolve_layers_"),
+    (lambda: update(half_full(), MOVING, 0.3), "use evolve_layers_"),
+    (
+        lambda: evolution.evolve_layers_({"a": half_full()}, MOVING, 1, 10, generator=seeded(0)),
+        "needs an optimiser with one: SGD with momentum, or Adam",
+    ),
+    (
+        lambda: evolution.evolve_layers_({"a": half_full()}, SHRINKING, 1, 10, generator=seeded(0)),
+        "needs the numbers of links before training: give n_at",
+    ),
+    (
+        lambda: redistributed({"a": 1.0, "b": math.nan}),
+        "the momentum of layer b is not finite",
     ),
     (updated_at(1, 0), "epochs = 0 is out of range: give a whole number, at least 1"),
     (updated_at(0, 5), "epoch = 0 is out of range: give a whole number, from 1 to 5"),
@@ -686,6 +731,10 @@ REFUSED = [
 def test_what_cannot_be_is_refused(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call()
+
+
+def test_a_schedule_of_one_epoch_may_update_after_it():
+    assert Settings(1, evolution=replace(SHRINKING, last_epoch="evolve")).epochs == 1
 
 
 def test_random_drop_takes_every_link_equally_often():

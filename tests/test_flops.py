@@ -9,7 +9,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
-from lib import models
+from lib import kernels, models
 from lib._compiled import launch
 from lib.layers import Linear, SparseLinear
 
@@ -115,6 +115,14 @@ def test_pass_that_is_computed_again_counts_again(layer):
     x = torch.rand(7, 30, requires_grad=True)
     whole = flops(lambda: checkpoint(layer, x, use_reentrant=False).sum().backward())
     assert (again, whole) == (2 * LINKS * 7, 4 * 2 * LINKS * 7)
+
+
+def test_gradient_of_each_example_counts_as_that_of_all(layer):
+    def loss(values, x):
+        return kernels.chain(x[None], [layer.links()._replace(values=values)]).sum()
+
+    of_each = torch.func.vmap(torch.func.grad(loss), (None, 0))
+    assert flops(lambda: of_each(layer.values, torch.rand(7, 30))) == 2 * 2 * LINKS * 7
 
 
 def test_exported_program_counts_the_pass_that_it_computes_again(layer):

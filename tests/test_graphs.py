@@ -160,7 +160,7 @@ def test_other_steps_of_dropout_need_no_other_graph():
 @pytest.mark.slow
 def test_a_network_is_compiled_by_inductor():
     torch.compiler.reset()
-    net = models.mlp((9, 6, 6, 4), density=0.3, seed=1).float()
+    net = models.mlp((9, 6, 6, 4), density=0.3, seed=1)
     twin, x = copy.deepcopy(net), drawn(20, 9).detach().float()
     made = torch.compile(net, fullgraph=True)
     actual, desired = made(x), twin(x)

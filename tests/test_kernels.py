@@ -134,18 +134,15 @@ def operands(large, **change):
     [
         ({"x": torch.zeros(299, 129)}, "give"),
         ({"x": torch.zeros(300)}, "give"),
-        ({"values": torch.zeros(5)}, r"values has shape \(5,\): give"),
-        ({"grad_y": torch.zeros(400, 3)}, r"shape \(400, 3\): give \(400, 129\)"),
+        ({"values": torch.zeros(5)}, r"the support has \d+ links"),
+        ({"grad_y": torch.zeros(400, 3)}, "give one batch"),
         ({"bias": torch.zeros(3)}, r"bias has shape \(3,\)"),
         (
             {"x": torch.zeros(300, 129).half()},
-            "x is torch.float16 on cpu and the weights torch.float64",
+            r"x is torch.float16 and the weights torch.float64: ",
         ),
-        (
-            {"grad_y": torch.zeros(400, 129).half()},
-            "grad_y is torch.float16 on cpu and the",
-        ),
-        ({"bias": torch.zeros(400).half()}, "bias is torch.float16 on cpu and the weights"),
+        ({"grad_y": torch.zeros(400, 129).half()}, "grad_y is torch.float16 and the weights"),
+        ({"bias": torch.zeros(400).half()}, "bias is torch.float16 and the weights torch.float64"),
     ],
     ids=str,
 )
@@ -506,12 +503,16 @@ def test_chain_hides_no_nan_of_its_parameters(name, implementation, generator):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"values": torch.ones(6)}, r"values has shape \(6,\): give \(7,\)"),
+        ({"values": torch.ones(6)}, r"values has shape \(6,\): the support has 7 links"),
+        ({"values": torch.ones(7, 1)}, r"values has shape \(7, 1\)"),
         ({"bias": torch.ones(5)}, r"bias has shape \(5,\): give \(6,\)"),
         ({"srelu": torch.ones(4, 5)}, r"srelu has shape \(4, 5\): give \(4, 6\)"),
-        ({"values": torch.ones(7).half()}, "torch.float16 on cpu: give both in one dtype"),
-        ({"srelu": torch.ones(4, 6).half()}, "torch.float16 on cpu: give both in one dtype"),
-        ({"srelu": torch.ones(4, 6, device="meta")}, "on meta: give both in one dtype"),
+        ({"srelu": torch.ones(4)}, r"srelu has shape \(4,\): give \(4, 6\)"),
+        ({"values": torch.ones(7).half()}, "torch.float16: give both in one dtype"),
+        ({"bias": torch.ones(6).long()}, "torch.int64: give both in one dtype"),
+        ({"srelu": torch.ones(4, 6).half()}, "torch.float16: give both in one dtype"),
+        ({"bias": torch.ones(6, device="meta")}, "on meta: give both on one device"),
+        ({"srelu": torch.ones(4, 6, device="meta")}, "on meta: give both on one device"),
     ],
     ids=str,
 )
@@ -523,14 +524,31 @@ def test_wrong_layer_is_refused(change, sentence, implementation, generator):
 
 
 @pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        ({"srelu": torch.ones(4, 5), "is_relu": True}, "a ReLU and an SReLU"),
+        ({"splash": torch.ones(2, 3), "hinges": torch.arange(3.0), "is_relu": True}, "a ReLU or"),
+        ({"hinges": torch.arange(3.0)}, "one of splash and hinges: give both"),
+        ({"splash": torch.ones(2, 3)}, "one of splash and hinges: give both"),
+        ({"values": torch.ones(5)}, "without a support: give the links too"),
+        ({"bias": torch.ones(5)}, "without a support: give the links too"),
+    ],
+    ids=str,
+)
+def test_parts_that_do_not_go_together_are_refused(parts, sentence, implementation):
+    with pytest.raises(ValueError, match=sentence):
+        kernels.chain(torch.zeros(2, 5), [Layer(**parts)])
+
+
+@pytest.mark.parametrize(
     ("x", "sentence"),
     [
         (torch.zeros(2, 6).double(), "6 values meet a layer of 5 inputs"),
-        (torch.zeros(2, 5).half(), "x is torch.float16 on cpu and the weights torch.float64"),
-        (torch.zeros(2, 5).long(), "x is torch.int64 on cpu and the weights torch.float64"),
+        (torch.zeros(2, 5).half(), "x is torch.float16 and the weights torch.float64: give both"),
+        (torch.zeros(2, 5).long(), "x is torch.int64 and the weights torch.float64: give both"),
         (
             torch.zeros(2, 5, device="meta").double(),
-            "on meta and the weights torch.float64 on cpu: give both",
+            "x is on meta and the weights on cpu: give both on one",
         ),
     ],
     ids=str,
@@ -546,6 +564,14 @@ def test_layers_of_other_widths_are_refused(implementation, generator):
         kernels.chain(torch.zeros(2, 5), [first, first])
     with pytest.raises(ValueError, match=r"srelu has shape \(4, 6\): give \(4, 4\)"):
         kernels.chain(torch.zeros(2, 5), [first, second, Layer(srelu=first.srelu)])
+
+
+@pytest.mark.parametrize(
+    ("shape", "layer"), [((5,), Layer(srelu=torch.ones(4, 5))), ((2, 3, 5), Layer())]
+)
+def test_batch_that_is_not_a_matrix_of_examples_is_refused(shape, layer):
+    with pytest.raises(ValueError, match="give"):
+        kernels.chain(torch.zeros(shape), [layer])
 
 
 @pytest.mark.parametrize("layer", [Layer(srelu=torch.ones(4, 5)), Layer()], ids=["srelu", "none"])

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -16,7 +17,7 @@ from lib._compiled import launch
 from lib.activations import AllReLU, SReLU
 from lib.kernels import use_implementation
 from lib.layers import Dropout, SparseLinear
-from lib.models import MLP, evaluating, mlp
+from lib.models import MLP, count_links, evaluating, mlp, runs_on_any_threads, sparse_layers
 from lib.support import random_support
 
 WIDTHS = (6, 9, 8, 3)
@@ -91,6 +92,76 @@ def test_network_without_modules_is_the_identity():
     assert MLP()(x) is x
 
 
+@pytest.mark.parametrize("shape", [(5, 3, 5), (5, 13)], ids=str)
+def test_images_of_other_sizes_are_refused(shape):
+    with pytest.raises(ValueError, match=f"input has 5 features|{shape[-1]} values meet"):
+        mlp((12, 9, 3), density=0.5)(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("widths", "law", "links"),
+    [  # Mocanu2018, Table 3 and Eq. (1); Sulyok2026 at 1 %, rounded layer by layer
+        ((784, 1000, 1000, 1000, 10), {"er_epsilon": 20}, 35_680 + 2 * 40_000 + 10_000),
+        ((784, 1000, 1000, 1000, 10), {"density": 0.01}, 7_840 + 2 * 10_000 + 10_000),
+        ((784, 1568, 1568, 1568, 10), {"density": 0.01}, 12_293 + 2 * 24_586 + 15_680),
+        ((28, 1000, 1000, 1000, 10), {"er_epsilon": 20}, 20_560 + 2 * 40_000 + 10_000),
+        ((784, 1000, 1000, 1000, 10), {}, 2_794_000),
+        ((28, 1000, 1000, 1000, 10), {}, 2_038_000),
+    ],
+)
+def test_networks_of_the_papers_have_their_number_of_links(widths, law, links):
+    assert count_links(mlp(widths, **law)) == links
+
+
+def test_links_exclude_biases_and_parameters_of_activations():
+    net = nn.Sequential(nn.Linear(4, 3), SReLU(3), layers.SparseLinear(3, 2, density=0.5))
+    assert count_links(net) == 12 + 3
+
+
+def test_networks_of_compiled_loops_alone_run_on_any_threads():
+    for activation in ("relu", "srelu", "splash"):
+        assert runs_on_any_threads(mlp(WIDTHS, density=0.5, activation=activation))
+    sparse = SparseLinear(6, 5, density=0.5)
+    for net in (mlp(WIDTHS), nn.Sequential(sparse, nn.Linear(5, 3)), nn.Sequential(nn.ReLU())):
+        assert not runs_on_any_threads(net)
+    assert not runs_on_any_threads(nn.Sequential(sparse, nn.Softmax(1)))
+    assert not runs_on_any_threads(sparse.to("meta"))
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"density": 0.5}, ["linear1", "linear2"]),  # not the dense output
+        ({"density": 0.5, "sparse_output": True}, ["linear1", "linear2", "linear3"]),
+        ({"density": 1.0}, []),  # no room for another link
+        ({}, []),
+    ],
+    ids=str,
+)
+def test_layers_that_evolve_are_those_with_room(options, names):
+    net = mlp(WIDTHS, **options)
+    assert list(sparse_layers(net)) == names
+    assert all(layer is net.get_submodule(name) for name, layer in sparse_layers(net).items())
+
+
+def test_output_layer_of_a_sparse_network_is_full():
+    output = mlp(WIDTHS, er_epsilon=1.0).linear3
+    assert isinstance(output, layers.SparseLinear) and output.density == 1
+    assert isinstance(mlp(WIDTHS).linear3, layers.Linear)
+
+
+@pytest.mark.parametrize("options", [{}, {"density": 0.4, "published_srelu": True}], ids=str)
+def test_same_seed_gives_the_same_network_and_another_does_not(options):
+    assert same(mlp(WIDTHS, **options, seed=3), mlp(WIDTHS, **options, seed=3))
+    assert not same(mlp(WIDTHS, **options, seed=3), mlp(WIDTHS, **options, seed=4))
+
+
+def test_seed_of_numpy_is_a_seed():
+    nets = [mlp((6, 5, 3), density=0.5, seed=seed) for seed in (3, np.int64(3))]
+    assert torch.equal(nets[0].linear1.to_dense(), nets[1].linear1.to_dense())
+    assert type(nets[1].dropout1.seed) is int
+
+
 def test_every_dropout_has_its_own_seed():
     nets = [mlp((6, 9, 8, 7, 3), density=0.5, seed=seed) for seed in range(3)]
     seeds = [m.seed for net in nets for m in net.modules() if isinstance(m, layers.Dropout)]
@@ -109,15 +180,20 @@ def test_options_reach_the_layers():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"widths": (6,)}, "number of widths = 1 is out of range"),
+        ({"widths": (6,)}, r"widths = \(6,\) is out of range: give at least two"),
+        ({"widths": (6, 0, 3)}, r"widths\[1\] = 0 is out of range"),
+        ({"widths": (6, 9, -1)}, r"widths\[2\] = -1 is out of range"),
         ({"density": 0.0}, "density = 0.0 is out of range"),
         ({"density": 1.5}, "density = 1.5 is out of range"),
         ({"er_epsilon": -1.0}, "er_epsilon = -1.0 is out of range"),
-        ({"density": 0.5, "er_epsilon": 1.0}, "2 of density, er_epsilon, support are given"),
+        ({"density": 0.5, "er_epsilon": 1.0}, "density = 0.5, er_epsilon = 1.0: give one of"),
         ({"dropout": 1.0}, "p = 1.0 is out of range"),
         ({"activation": "gelu"}, "unknown activation 'gelu': did you mean"),
+        ({"widths": (6, 3), "density": 0.5, "er_epsilon": 1.0}, "give one of them"),
+        ({"sparse_output": True}, "sparse_output = True for a dense network: give density or er"),
         ({"density": 0.5, "draw": "poisson"}, "unknown draw 'poisson'"),
-        ({"density": 0.5, "start": "xavier"}, "unknown start 'xavier'"),
+        ({"draw": "poisson"}, "unknown draw 'poisson'"),
+        ({"density": 0.5, "start": "xavier"}, "start 'xavier' is unknown"),
     ],
 )
 def test_network_out_of_range_is_refused(options, sentence):

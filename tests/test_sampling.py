@@ -221,17 +221,22 @@ def descending(a, c, **how):
 
 
 REFUSED = [
-    (of_units(states(8, 4), bias(7)), r"shape \(8, 4\) .* of \(9, B\)"),
-    (of_units(states(9, 0), bias(7)), r"give contiguous torch.float64 of \(9, B\)"),
-    (of_units(states(4, 9).t(), bias(7)), r"give contiguous torch.float64 of \(9, B\)"),
-    (of_units(states(9, 4), bias(6)), r"biases torch.float64 of \(6,\)"),
-    (of_units(states(9, 4), bias(7, torch.float32)), "biases torch.float32"),
+    (of_units(states(8, 4), bias(7)), r"shape \(8, 4\): give \(9, B\)"),
+    (of_units(states(9, 0), bias(7)), "at least one"),
+    (of_units(states(4, 9).t(), bias(7)), "not contiguous"),
+    (of_units(states(9, 4), bias(6)), r"bias is torch.float64 of shape \(6,\)"),
+    (of_units(states(9, 4), bias(7, torch.float32)), "bias is torch.float32"),
     (
         of_units(states(9, 4, torch.float32), bias(7, torch.float32)),
-        "give contiguous torch.float64",
+        "the weights torch.float64: give",
     ),
-    (descending(9, 8), r"biases .* of \(8,\): give"),
+    (descending(8, 7), r"of shape \(8,\): give"),
+    (descending(9, 8), r"of shape \(8,\): give"),
     (descending(9, 7, steps=0), "steps = 0 is out of range: give a whole number, at least 1"),
+    (
+        lambda: sampling.contrast(sparse(), (states(9, 4), states(7, 5)), (states(9, 4), None)),
+        r"shapes \(9, 4\) and \(7, 5\)",
+    ),
 ]
 
 
@@ -239,3 +244,9 @@ REFUSED = [
 def test_what_does_not_fit_is_refused(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call()
+
+
+def test_more_numbers_than_a_law_tells_apart_are_refused(monkeypatch):
+    monkeypatch.setattr(sampling, "LARGEST", 20)
+    with pytest.raises(ValueError, match="7 units of 4 examples are too many"):
+        sampling.sample(sparse(), states(9, 4), bias(7), LAW)

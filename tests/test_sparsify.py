@@ -42,17 +42,28 @@ def mlp(seed=0):
 class Listed(nn.Module):
     """Calls its layers by a collection of Python."""
 
-    def __init__(self):
+    def __init__(self, kind):
         super().__init__()
         self.first, self.second = nn.Linear(8, 8), nn.Linear(8, 8)
-        self._order = [(self.first, F.relu), (self.second, F.relu)]
+        self._order = kind([self.first, self.second])
 
 
-def test_layers_in_a_plain_collection_are_refused_for_they_would_stay_dense():
-    net = nn.Sequential(Listed())
-    with pytest.raises(ValueError, match=r"0\._order is a list that holds layers"):
+@pytest.mark.parametrize("kind", [set, lambda layers: [(layer, F.relu) for layer in layers]])
+def test_layers_in_a_plain_collection_are_refused_for_they_would_stay_dense(kind):
+    net = nn.Sequential(Listed(kind))
+    with pytest.raises(ValueError, match=r"0\._order is a (list|set) that holds layers"):
         sparsify_(net, start="magnitude", density=0.5)
     assert type(net[0].first) is nn.Linear
+
+
+def test_layers_that_share_their_values_do_not_evolve():
+    net = nn.Sequential(*[SparseLinear(8, 8, density=0.3, generator=seeded()) for _ in range(2)])
+    net[1].support, net[1].values = net[0].support, net[0].values
+    optimiser = torch.optim.SGD(net.parameters(), 0.1)
+    with pytest.raises(ValueError, match="layers 0 and 1 share their values"):
+        Evolver(net, optimiser, every=1, steps=4, generator=seeded())
+    with pytest.raises(ValueError, match="layers 0 and 1 share their weights: untie them"):
+        densify_(net)
 
 
 def test_layer_with_all_links_keeps_them():
@@ -73,6 +84,15 @@ def test_layer_that_gets_fewer_links_later_evolves_then():
     optimiser.step()
     assert evolver.step() == 0
     net[0].load_state_dict(SparseLinear(8, 8, density=0.5).state_dict())
+    optimiser.step()
+    assert evolver.step() > 0
+
+
+def test_frozen_and_full_layers_may_share_their_values():
+    net = nn.Sequential(*[SparseLinear(8, 8, density=d) for d in (0.5, 1.0, 1.0)])
+    net[2].values = net[1].values
+    optimiser = torch.optim.SGD(net.parameters(), 0.1)
+    evolver = Evolver(net, optimiser, every=1, steps=4, generator=seeded())
     optimiser.step()
     assert evolver.step() > 0
 
@@ -185,23 +205,36 @@ def changed(change):
     return make
 
 
+def wrapped():
+    """In stand-in for a wrapper, whose making needs other processes."""
+    return nn.parallel.DistributedDataParallel.__new__(nn.parallel.DistributedDataParallel)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (tied, "layer head shares its weight with another module"),
         (
             changed(lambda net: parametrizations.weight_norm(net[0])),
-            "layer 0 is a ParametrizedLinear that may compute something else",
+            "layer 0 is a ParametrizedLinear, which may compute something else",
         ),
         (
             changed(lambda net: prune.l1_unstructured(net[0], "weight", 0.5)),
-            "layer 0 is a Linear that .* has hooks, as of pruning",
+            "layer 0 has no parameter weight",
         ),
+        (changed(lambda net: net[0].register_forward_hook(print)), "layer 0 has hooks"),
+        (
+            changed(lambda net: setattr(net[0], "forward", F.relu)),
+            "layer 0 has a forward of its own, which would be lost",
+        ),
+        (lambda: mlp().to("meta"), "the model has parameters on the device meta"),
+        (wrapped, "wrapped in DistributedDataParallel.* change it first, then wrap it"),
         (nn.ReLU, "no layer of the model is an nn.Linear"),
-        (lambda: nn.Linear(3, 3), "the model is itself a Linear"),
-        (lambda: sparsified(mlp()), "no layer of the model is an nn.Linear"),
-        (lambda: nn.Sequential(nn.Conv2d(1, 2, 3)), "by default the first convolution stays dense"),
-        (lambda: nn.MultiheadAttention(8, 2), "no layer of the model is an nn.Linear"),
+        (lambda: nn.Linear(3, 3), "the model is itself a linear layer"),
+        (lambda: sparsified(mlp()), "to replace: its layers are sparse already"),
+        (lambda: nn.Sequential(nn.Conv2d(1, 2, 3)), "to replace: by default 0 stays dense"),
+        (lambda: nn.Sequential(nn.Conv1d(1, 2, 3)), "to replace: it has none, and other layers"),
+        (lambda: nn.MultiheadAttention(8, 2), "to replace: nn.MultiheadAttention reads the weigh"),
     ],
 )
 def test_layers_that_cannot_be_replaced_are_named(make, message):
@@ -212,11 +245,13 @@ def test_layers_that_cannot_be_replaced_are_named(make, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "of density, er_epsilon are given: give one"),
-        ({"density": 0.5, "er_epsilon": 2}, "of density, er_epsilon are given: give one"),
+        ({}, "give one of the two"),
+        ({"density": 0.5, "er_epsilon": 2}, "give one of the two"),
         ({"density": 1.5}, r"density = 1\.5 is out of range"),
+        ({"er_epsilon": 0}, "er_epsilon = 0 is out of range"),
+        ({"density": 1e-9}, "layer 0 of 600 positions would have no link"),
         ({"density": 0.5, "start": "biggest"}, "start 'biggest'"),
-        ({"density": 0.5, "filter": lambda *_: False}, "to replace: .*the filter"),
+        ({"density": 0.5, "filter": lambda *_: False}, r"to replace: the filter leaves out 0, \d"),
     ],
 )
 def test_bad_values_of_a_start_are_refused_and_nothing_is_replaced(options, message):
@@ -228,7 +263,7 @@ def test_bad_values_of_a_start_are_refused_and_nothing_is_replaced(options, mess
 
 def test_layer_without_a_shape_is_refused_until_the_model_has_seen_a_batch():
     net = nn.Sequential(nn.LazyLinear(30))
-    with pytest.raises(ValueError, match="layer 0 is a LazyLinear that may compute something"):
+    with pytest.raises(ValueError, match="layer 0 has no shape yet: call the model on a batch"):
         sparsify_(net, start="magnitude", density=0.5)
     net(torch.zeros(2, 20))
     assert sparsify_(net, start="magnitude", density=0.5) == ["0"]
@@ -416,7 +451,7 @@ def test_a_state_of_another_model_is_refused(layers):
     other = sparsified(nn.ModuleDict({**layers, "2": nn.Linear(30, 5)}))
     optimiser = torch.optim.SGD(other.parameters(), lr=0.05)
     another = Evolver(other, optimiser, RIGL, every=3, steps=12, generator=seeded())
-    with pytest.raises(ValueError, match="the state is of an Evolver with widths = "):
+    with pytest.raises(ValueError, match="the state is of a model with other sparse layers"):
         another.load_state_dict(evolver.state_dict())
     assert another.steps_taken == 0
 
@@ -426,8 +461,10 @@ def test_a_state_of_another_plan_is_refused_and_one_without_every_is_loaded():
     _, _, other = made(every=2)
     evolver.steps_taken = 5
     state = evolver.state_dict()
-    with pytest.raises(ValueError, match="with every = 3, and this one has 2"):
+    with pytest.raises(ValueError, match="with every = 3, and this one has every = 2: give every"):
         other.load_state_dict(state)
+    with pytest.raises(ValueError, match="the state is of step 13, and this Evolver plans 12"):
+        evolver.load_state_dict(state | {"steps_taken": 13})
     assert repr(other) == "Evolver(every=2, steps=12, until=0.75, steps_taken=0)"
     del state["every"]  # as it was stored before
     other.load_state_dict(state)
@@ -510,15 +547,11 @@ def test_several_evolvers_of_one_adam_correct_a_link_once():
     assert same(one[0].parameters(), many[0].parameters())
 
 
-def test_a_link_in_half_precision_counts_its_steps_by_whole_numbers():
+def test_weights_that_cannot_count_the_steps_of_adam_are_refused():
     net = sparsified(mlp().bfloat16())
     optimiser = torch.optim.Adam(net.parameters())
-    evolver = Evolver(net, optimiser, every=1, steps=5, generator=seeded())
-    for _ in range(2):
-        net(torch.rand(4, 20).bfloat16()).sum().backward()
-        optimiser.step()
-        assert evolver.step() > 0
-    assert optimiser.state[net[0].values]["link_steps"].dtype == torch.float32
+    with pytest.raises(ValueError, match="values of layer 0 are torch.bfloat16, in which Adam"):
+        Evolver(net, optimiser, every=1, steps=5, generator=seeded())
 
 
 def test_layers_of_like_names_all_evolve():
@@ -534,11 +567,17 @@ def test_averages_are_copies_made_after_sparsify():
     net, optimiser, _ = made()
     how = {"every": 1, "steps": 5}
     other = sparsified(nn.Sequential(nn.Linear(3, 3)), density=0.5)
-    for average in (mlp(), other):
-        with pytest.raises(ValueError, match="other links in a model .* copy the model"):
+    refused = {
+        "averages holds the model itself: give a copy": net,
+        "no sparse layer: copy the model after sparsify_": mlp(),
+        "other sparse layers than the model": other,
+        "averages holds a WeightAverage: give modules alone": WeightAverage(net, optimiser, 0.9),
+    }
+    for sentence, average in refused.items():
+        with pytest.raises(ValueError, match=sentence):
             Evolver(net, optimiser, **how, averages=[average])
     state = Evolver(net, optimiser, **how, averages=[copy.deepcopy(net)]).state_dict()
-    with pytest.raises(ValueError, match="with averages = 1, and this one has 0"):
+    with pytest.raises(ValueError, match="with averages = 1 models, and this one has 0"):
         Evolver(net, optimiser, **how).load_state_dict(state)
 
 
@@ -577,7 +616,7 @@ def test_averages_with_other_links_are_refused():
     net.load_state_dict(saved[0])
     evolver.load_state_dict(saved[2])
     with pytest.raises(ValueError, match="layer 0 has other links in a model of averages"):
-        train(net, optimiser, evolver, 2)
+        train(net, optimiser, evolver, 1)
     with pytest.raises(ValueError, match="load the states of both"):
         Evolver(net, optimiser, **how | {"averages": [average]})
     average.load_state_dict(saved[1])
@@ -628,6 +667,19 @@ def test_a_state_past_the_plan_is_taken_where_links_never_stand_still():
     assert evolver.steps_taken == 9
 
 
+def test_a_layer_by_itself_or_changed_is_not_made_dense():
+    layer = SparseLinear(4, 3, density=0.5)
+    with pytest.raises(ValueError, match="the model is itself a sparse layer"):
+        densify_(layer)
+    layer.register_forward_hook(lambda *_: None)
+    with pytest.raises(ValueError, match="layer 0 has hooks"):
+        densify_(nn.Sequential(layer))
+    layer = SparseLinear(4, 3, density=0.5)
+    layer.forward = F.relu
+    with pytest.raises(ValueError, match="layer 0 has a forward of its own"):
+        densify_(nn.Sequential(layer))
+
+
 def test_model_whose_layers_an_evolver_collects_of_is_made_dense():
     net, x = mlp(), torch.randn(5, 20)
     sparsify_(net, start="magnitude", density=0.5)
@@ -662,8 +714,19 @@ def test_a_module_that_holds_an_evolver_is_copied(copied):
     twin = copied(net)
     twin = getattr(twin, "module", twin)
     torch.testing.assert_close(twin.layer(x), net.layer(x))
+    with pytest.raises(AttributeError, match="copy of an Evolver has no model.*make another"):
+        twin.evolver.step()
     net.evolver.optimiser.step()
     assert net.evolver.step() > 0
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, copy.copy, pickled])
+def test_the_copy_of_an_evolver_is_of_no_use(copied):
+    with pytest.raises(AttributeError, match="load the state_dict of the first into it"):
+        copied(Holding().evolver).state_dict()
+    assert repr(copied(Holding().evolver)) == "Evolver(a copy, without model and optimiser)"
+    with pytest.raises(AttributeError, match="an Evolver has no attribute 'stride'"):
+        _ = Holding().evolver.stride
 
 
 class Wrapped:
@@ -711,6 +774,16 @@ def test_averages_in_a_wrapper_move_along(wrap):
     assert same(links_of(net), links_of(average))
 
 
+def test_an_evolver_of_a_frozen_model_says_that_nothing_will_move():
+    net, optimiser, _ = made()
+    net.requires_grad_(False)
+    with pytest.warns(UserWarning, match="all sparse layers of the model are frozen"):
+        Evolver(net, optimiser, every=3, steps=12)
+    net[0].requires_grad_(True)
+    with warnings.catch_warnings(action="error"):
+        Evolver(net, optimiser, every=3, steps=12)
+
+
 class Reading(nn.Module):
     """Reads the weight of its layer itself, as attention of Swin and BEiT does."""
 
@@ -734,14 +807,30 @@ def test_a_model_that_reads_a_weight_is_told_its_layer_and_the_filter():
     assert net(torch.rand(2, 6)).shape == (2, 2)
 
 
-def test_a_trace_of_torch_takes_other_batches():
+def test_tracing_names_what_to_do_instead():
     net = nn.Sequential(nn.Linear(6, 6), nn.Dropout(0.0), nn.Linear(6, 2))
     x = torch.rand(3, 6)
     sparsify_(net, density=0.5, start="random")
     with warnings.catch_warnings(action="ignore"):  # torch.jit.trace is deprecated
-        traced = torch.jit.trace(net, x)
-    x = torch.rand(5, 6)
-    torch.testing.assert_close(traced(x), net(x))
+        with pytest.raises(ValueError, match="trace a copy after densify_, or use torch.export"):
+            torch.jit.trace(net, x)
+        densify_(net)
+        torch.testing.assert_close(torch.jit.trace(net, x)(x), net(x))
+
+
+def test_an_evolver_does_not_outlive_the_layers_it_was_made_for():
+    model = nn.Sequential(SparseLinear(8, 8, density=0.5), nn.Linear(8, 3))
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
+    evolver = Evolver(model, optimiser, every=2, steps=100)
+    optimiser.step()
+    assert evolver.step() == 0
+    optimiser.step()
+    densify_(model)
+    with pytest.raises(ValueError, match="layer 0 is no longer in the model.*train on without one"):
+        evolver.step()
+
+
+SCALER = torch.amp.GradScaler("cpu", init_scale=16.0)
 
 
 # what the parts of a loop do: b(ackward), o(ptimiser.step), e(volver.step), z(ero_grad)
@@ -788,6 +877,15 @@ def test_an_update_that_would_throw_gradients_away_is_refused(fused, loop):
     with pytest.raises(ValueError, match=r"layer 0 has a gradient.*before the next loss.backward"):
         [parts[part]() for _ in range(4) for part in loop]
     assert evolver.steps_taken == 1 and same(before, links_of(net))
+
+
+def test_an_evolver_whose_optimiser_was_replaced_says_so():
+    net, optimiser, evolver = made()
+    train(net, optimiser, evolver, 2)
+    later = torch.optim.SGD(net.parameters(), lr=0.1)
+    with pytest.warns(UserWarning, match="without a step of the Evolver's optimiser"):
+        train(net, later, evolver, 1)
+    assert evolver.steps_taken == 2
 
 
 def test_an_evolver_that_is_made_late_throws_no_gradient_away():
@@ -893,7 +991,11 @@ def test_a_batch_whose_gradient_is_not_finite_is_not_collected():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"every": 9, "steps": 11}, "every = 9 is out of range: give a whole number, from 1 to 8"),
+        ({"every": 0}, "every = 0 is out of range"),
+        ({"steps": 2.5}, r"steps = 2\.5 is out of range"),
+        ({"until": 0}, "until = 0 is out of range"),
+        ({"every": 9, "steps": 11}, "every = 9 leaves no update within 8 steps"),
+        ({"every": 12, "steps": 11, "until": None}, "every = 12 leaves no update within 11 steps"),
         ({"optimiser": torch.optim.Rprop}, "what a Rprop remembers of a link is not known"),
     ],
 )
@@ -944,6 +1046,10 @@ def distributed(rank, folder):
     join(rank, folder, world_size=2)
     torch.set_num_threads(1)
     wrap = nn.parallel.DistributedDataParallel
+    with pytest.raises(ValueError, match="a layer keeps its number of links"):
+        train_on_parts([rank], FEWER, wrap)
+    with pytest.raises(ValueError, match="a layer keeps its number of links"):
+        train_on_parts([rank], MOVING, wrap)
     net = wrap(sparsified(mlp(seed=rank)))  # which gives the values of the first process to all
     is_refused = pytest.raises(ValueError, match="same links on every process, by torch.manual_se")
     with is_refused if rank == 1 else contextlib.nullcontext():
@@ -1011,16 +1117,20 @@ def test_first_name_that_fits_gives_the_density():
 @pytest.mark.parametrize(
     ("density", "sentence"),
     [
-        (
-            {"encode.*": 0.1},
-            "unknown layer or pattern of layers 'encode..': did you mean",
-        ),
+        ({"encode.*": 0.1}, "'encode..' fits the name of no layer: there are conv, encoder.0"),
         ({"head": 0.0}, "density of 'head' = 0.0"),
     ],
 )
 def test_densities_by_name_are_checked(density, sentence):
     with pytest.raises(ValueError, match=sentence):
         sparsify_(Mixed(), density=density, start="new")
+
+
+def test_a_density_of_a_layer_that_stays_dense_is_refused():
+    with pytest.raises(ValueError, match="density of 'conv' = 0.5, but this layer stays dense"):
+        sparsify_(Mixed(), density={"conv": 0.5, "head": 0.1}, start="new", kinds=("linear",))
+    sparsify_(model := Mixed(), density={"*": 0.5}, start="new", kinds=("linear",))
+    assert isinstance(model.conv, nn.Conv2d)  # a pattern may fit layers of other kinds
 
 
 def test_a_step_of_rate_zero_counts():

@@ -162,6 +162,15 @@ def test_model_without_layers_has_a_total_of_nothing():
     assert list(table.index) == ["total"] and table["forward"]["total"] == 0
 
 
+def test_model_that_returns_no_tensor_is_refused():
+    class Text(nn.Linear):
+        def forward(self, x):
+            return "text"
+
+    with pytest.raises(ValueError, match="the model returns a str: return tensors"):
+        summary(Text(3, 2), (1, 3))
+
+
 @pytest.mark.parametrize("groups", [1, 4, 64])
 def test_grouped_convolution_counts_each_gradient_once(groups):
     first, second = nn.Conv2d(3, 64, 1), nn.Conv2d(64, 64, 3, padding=1, groups=groups)

@@ -75,21 +75,24 @@ def test_keys_go_beyond_32_bits():
 @pytest.mark.parametrize(
     ("rows", "cols", "n_in", "n_out", "sentence"),
     [
-        ([0, 0], [1, 1], 3, 2, r"link 1, \(0, 1\), is repeated or out of order"),
-        ([0, 2], [1, 1], 3, 2, "rows = 2 is out of range: give a whole number, from 0 to 1"),
-        ([0, 1], [-1, 1], 3, 2, "cols = -1 is out of range"),
-        ([1, 0], [0, 0], 3, 2, r"link 1, \(., 0\), is repeated or out of order"),
-        ([0, 0], [1, 0], 3, 2, r"link 1, \(., 0\), is repeated or out of order"),
+        ([0, 0], [1, 1], 3, 2, r"link \(0, 1\) is repeated"),
+        ([0, 2], [1, 1], 3, 2, r"rows holds 2, outside \[0, 2\)"),
+        ([0, 1], [-1, 1], 3, 2, r"cols holds -1, outside \[0, 3\)"),
+        ([1, 0], [0, 0], 3, 2, "link 1 is out of order"),
+        ([0, 0], [1, 0], 3, 2, "link 1 is out of order"),
         ([0], [0, 1], 3, 2, "two vectors of equal length"),
+        ([0.5], [0], 3, 2, "rows has dtype torch.float64"),
         ([], [], 0, 2, "n_in = 0 is out of range"),
         ([], [], 3, -1, "n_out = -1 is out of range"),
         ([], [], 2**31 - 1, 2, "n_in = 2147483647 is out of range"),
     ],
 )
 def test_wrong_support_is_refused(rows, cols, n_in, n_out, sentence):
-    index = torch.tensor(rows, dtype=torch.int64), torch.tensor(cols, dtype=torch.int64)
+    def index(entries):
+        return torch.tensor(entries, dtype=torch.float64 if 0.5 in entries else torch.int64)
+
     with pytest.raises(ValueError, match=sentence):
-        make_support(*index, n_in, n_out)
+        make_support(index(rows), index(cols), n_in, n_out)
 
 
 # random supports
@@ -229,7 +232,7 @@ def test_near_pairs_are_as_many_as_the_closed_form_says(n, reach, generator):
     pairs = ((2 * reach + 1) * n - reach * (reach + 1)) ** 2
     sizes = (1, n, n), (1, n, n)
     assert local_support(*sizes, pairs / n**4, reach, generator=generator).nnz == pairs
-    sentence = f"{pairs + 1} new links do not fit into the {pairs} free positions"
+    sentence = f"reach = {reach} leaves {pairs} positions for {pairs + 1} links"
     with pytest.raises(ValueError, match=sentence):
         local_support(*sizes, (pairs + 1) / n**4, reach, generator=generator)
 

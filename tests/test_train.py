@@ -5,6 +5,7 @@ import copy
 import dataclasses
 import enum
 import math
+import pickle
 import re
 from collections import OrderedDict
 from fractions import Fraction
@@ -485,6 +486,14 @@ def test_average_follows_its_recursion():
     torch.testing.assert_close(model.weight.data, desired)
 
 
+@pytest.mark.parametrize("copied", [copy.deepcopy, copy.copy, pickle.dumps])
+def test_average_is_not_copied(copied):
+    model = nn.Linear(2, 1)
+    average = WeightAverage(model, sgd_of(model), decay=0.5)
+    with pytest.raises(ValueError, match="cannot be copied or pickled: make another one"):
+        copied(average)
+
+
 def test_another_average_of_copies_goes_on():
     model = nn.Linear(2, 1, bias=False)
     optimiser = sgd_of(model)
@@ -644,7 +653,7 @@ def test_checkpoint_of_other_data_or_another_optimiser_is_refused(tmp_path):
     fit(network("SET"), split(), settings(), stop_after=1, **begun)
     other = split()
     other.x_train[0, 0] += 1
-    with pytest.raises(ValueError, match="is of data = .*: give that value, or another file"):
+    with pytest.raises(ValueError, match="is of other data: give those, or another file"):
         fit(network("SET"), other, settings(), **begun)
     model = network("SET")
     adam = torch.optim.Adam(model.parameters(), lr=0.1)
@@ -848,6 +857,19 @@ def test_epoch_without_an_accuracy_is_not_the_best():
     assert not train._is_best({"valid_accuracy": 0.4}, history)
 
 
+@pytest.mark.parametrize(
+    ("n_examples", "batch_size", "first"),
+    [(60, 59, nn.Identity), (60, 1, partial(nn.Linear, 6, 6)), (1, 16, nn.Identity)],
+)
+def test_batch_of_one_example_that_is_normalised_names_its_setting(n_examples, batch_size, first):
+    given = split()
+    given = dataclasses.replace(given, x_train=given.x_train[:n_examples])
+    given = dataclasses.replace(given, y_train=given.y_train[:n_examples])
+    model = nn.Sequential(nn.Flatten(), first(), nn.BatchNorm1d(6), nn.Linear(6, 3))
+    with pytest.raises(ValueError, match="one example.*batch_size"):
+        fit(model, given, settings("dense", batch_size=batch_size), seed=0)
+
+
 def test_single_image_is_normalised_over_its_pixels():
     model = nn.Sequential(nn.Unflatten(1, (1, 2)), nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(6, 3))
     history = fit(model, split(), settings("dense", epochs=1, batch_size=59), seed=0)
@@ -986,16 +1008,23 @@ def test_checkpoint_of_another_version_is_refused(change, sentence, tmp_path):
         run("SET", checkpoint=checkpoint)
 
 
-def test_checkpoint_of_another_network_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("widths", "density", "sentence"),
+    [
+        (WIDTHS, 0.2, r"another network: its linear1 began with \d+ links, this one has \d+:"),
+        ((6, 4, 3), 0.92, "is of another network or optimiser: give those, or an"),  # as many links
+    ],
+)
+def test_checkpoint_of_another_network_is_refused(widths, density, sentence, tmp_path):
     """Else a sweep of densities that uses one file would have the first network throughout."""
     checkpoint = tmp_path / "run.pt"
     run("SET", checkpoint=checkpoint)
-    other = mlp(WIDTHS, density=0.2, standardisation=unchanged(), seed=5)
+    other = mlp(widths, density=density, standardisation=unchanged(), seed=5)
     before = copy.deepcopy(other.state_dict())
-    sentence = r"another network: its linear1 began with \d+ links, this one has \d+:"
     with pytest.raises(ValueError, match=sentence):
         fit(other, split(), settings("SET"), seed=7, checkpoint=checkpoint)
-    assert same_state(before, other.state_dict())
+    if widths == WIDTHS:  # else torch has loaded what fits
+        assert same_state(before, other.state_dict())
 
 
 def test_finished_run_is_not_trained_again(tmp_path):
@@ -1263,7 +1292,7 @@ def test_one_output_meets_one_target_whatever_loss_of_numbers_it_has(loss):
         if isinstance(module, nn.BatchNorm1d):
             module.momentum = 0.0
     assert loss(net(split.x_train).squeeze(1), targets) == 0
-    assert train._mean_loss(loss)(net, split.x_train, targets, None) == 0
+    assert train._loss_of(train._mean_loss(loss), net, split.x_train, targets, None) == 0
 
 
 # what a row of the history holds
@@ -1290,9 +1319,28 @@ def test_measured_numbers_are_kept_as_those_of_python(tmp_path):
 # what is refused
 
 
+def fitted(method="dense", changes=(), **options):
+    """Train on the split, some of whose parts are others."""
+    data = dataclasses.replace(split(), **dict(changes))
+    return fit(network(method), data, settings(method), seed=0, **options)
+
+
+def without_mean(model, x, y, generator):
+    return F.cross_entropy(model(x), y, reduction="none")
+
+
 def measuring(measured):
-    how = {"seed": 0, "measure": lambda model: measured}
-    return lambda: fit(network("dense"), split(), settings("dense"), **how)
+    return lambda: fitted(measure=lambda model: measured)
+
+
+def with_loss(loss):
+    return lambda: fitted(loss=loss)
+
+
+def with_bad_number(part, bad):
+    x = getattr(split(), part).clone()
+    x[3, 1, 1] = bad
+    return lambda: fitted(changes={part: x})
 
 
 def of_classes(*shape):
@@ -1302,12 +1350,40 @@ def of_classes(*shape):
 
 LINEAR = nn.Linear(2, 1)
 REFUSED = [
+    (lambda: Settings(0), "epochs = 0 is out of range"),
+    (lambda: Settings(5, 0), "batch_size = 0 is out of range"),
+    (lambda: Settings(5, learning_rate=0.0), "learning_rate = 0.0 is out of range"),
+    (lambda: Settings(5, learning_rate=math.inf), "learning_rate = inf is out of range"),
+    (lambda: Settings(5, schedule="linear"), "unknown schedule 'linear': known are constant"),
+    (lambda: Settings(5, momentum=1.0), "momentum = 1.0 is out of range"),
+    (lambda: Settings(5, weight_decay=math.nan), "weight_decay = nan is out of range"),
+    (lambda: Settings(5, augmentation=1.1), "augmentation = 1.1 is out of range"),
+    (lambda: WeightAverage(LINEAR, sgd_of(LINEAR), 0.0), "decay = 0.0"),
+    (lambda: WeightAverage(LINEAR, sgd_of(LINEAR), 1.0), "decay = 1.0"),
     (lambda: train.predict(LINEAR, torch.ones(2, 2), 0), "batch_size = 0 is out of range"),
     (of_classes(4, 1), r"give one class an example, \(4,\)"),
     (of_classes(1), r"give one class an example, \(4,\)"),
     (of_classes(), r"give one class an example, \(4,\)"),
-    (measuring({"norm": torch.ones(2)}), "no row can hold a Tensor: give numbers"),
-    (measuring({"seen": {(1, 2): 3}}), "no row can hold a tuple"),
+    (
+        lambda: fit(nn.Flatten(), split(), settings(evolution=None), seed=0),
+        "the Flatten has no parameters: give a model that learns",
+    ),
+    (lambda: fitted(stop_after=0), "stop_after = 0 is out of range"),
+    (lambda: fitted(changes={"y_train": None}), "toy has no labels"),
+    (with_bad_number("x_train", math.nan), "x_train of toy holds nan"),
+    (with_bad_number("x_test", math.inf), "x_test of toy holds inf"),
+    (
+        lambda: fit_pictures("dense", (6,), strength=0.5),
+        r"augmentation = 0.5 needs images, but an example of pictures has shape \(6,\): give 0$",
+    ),
+    (with_loss(nn.CrossEntropyLoss(reduction="none")), r"shape \(16,\).*reduction='mean'"),
+    (with_loss(lambda z, y: (z, y)), "is a tuple: return a tensor of one number"),
+    (with_loss(lambda z, y: 0.5), "is a float: return a tensor"),
+    (lambda: fitted("RigL", grow_objective=without_mean), r"shape \(16,\)"),
+    (measuring({"links": 3}), "measure returns 'links', which the row has: give another name"),
+    (measuring({"norm": torch.ones(2)}), "measure returns what no row can hold: a Tensor: give nu"),
+    (measuring({"seen": {(1, 2): 3}}), "measure returns what no row can hold: a tuple"),
+    (measuring(3.0), "measure returns a float: return a dict, as {'norm': 3.0}"),
 ]
 
 

@@ -223,14 +223,17 @@ def test_units_of_torch_are_the_published_formulas(name, generator):
 
 REFUSED = [
     (lambda: Splash(6), "S = 6 hinges cannot be symmetric: give a positive odd number, as 7"),
+    (lambda: Splash(-1), "n_hinges = -1"),
     (lambda: Splash(positions=(0, 2, 1, 3)), r"hinges \(0, 2, 1, 3\) do not ascend from 0: give"),
     (lambda: Splash(positions=(-1, 0, 1, 3)), r"hinges \(-1, 0, 1, 3\) do not ascend from 0"),
     (lambda: Splash(positions=(0, 1, 2, float("nan"))), "do not ascend from 0"),
+    (lambda: Splash(positions=(0, 1)), "2 hinge positions for S = 7: give 4"),
     (lambda: Splash(start="rellu"), "unknown start 'rellu': did you mean 'relu'"),
     (
         lambda: activations.hinges_at_quantiles(torch.full((10, 10), 2.0), 4),
         r"hinges \(0, 2, 2, 2\) do not ascend from 0.*data that",
     ),
+    (lambda: Maxout()(torch.ones(3, 5)), "5 values cannot be divided by 2 pieces"),
 ]
 
 

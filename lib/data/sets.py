@@ -166,16 +166,19 @@ def from_arrays(
         y: (N,) labels: whole numbers or text, numbered in their order, see `Split.classes`.
         x_test, y_test: the test part, where it is given.
         validation: as of :func:`load`.
-        name: of the data in messages.
+        name: of the data in messages; not one of `NAMES`.
     Raises: ValueError, naming the row where there is one, for lengths that differ, values that are
-        not finite, pixels out of range, labels that are missing or no classes, and one class only;
-        for tables x and x_test whose columns differ.
+        not finite, pixels out of range, labels that are missing or no classes, one class only, a
+        class of one example, and examples that are all the same; for tables x and x_test whose
+        columns differ.
 
     Example:
         >>> split = from_arrays([[0.0, 1], [1, 0], [2, 1], [3, 0], [4, 2]], list("aabba"))
         >>> split.classes, len(split.x_train), len(split.x_test)
         (('a', 'b'), 4, 1)
     """
+    if name in NAMES:
+        raise ValueError(f"name {name!r} is that of a data set: choose another")
     found = own.checked(x, y, name, x_test=x_test, y_test=y_test)
     return _own_split(*found, validation=validation)
 

@@ -152,14 +152,34 @@ def test_units_of_few_links_descend(links):
     assert_allclose(actual.up_bias, (q - p).mean(1), atol=1e-14)
 
 
+NESTEROV = torch.optim.SGD([torch.zeros(1)], lr=0.1, momentum=0.9, nesterov=True)
+MAXIMISING = torch.optim.SGD([torch.zeros(1)], lr=0.1, maximize=True)
+
+
 def test_laws_are_those_of_their_steps():
     laws = sampling.laws_of(5, 3, (2, 3)).reshape(-1, 2)
     assert [tuple(law) for law in laws] == [sampling.sampling_law(5, 3 + i) for i in range(6)]
 
 
-@pytest.mark.parametrize(("first", "last"), [(0, 90), (-1, 3)])
-def test_examples_that_are_not_there_are_refused(first, last):
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"order": torch.tensor([0, 90])}, "order holds 0 to 90: name some of the 90 examples"),
+        ({"order": torch.tensor([-1, 3])}, "order holds -1 to 3: name"),
+        ({"x": torch.zeros(90, 65, dtype=torch.uint8)}, r"x has shape \(90, 65\): give \(N, 64\)"),
+        ({"laws": sampling.laws_of(0, 0, (2, 2))}, r"shape \(2, 2, 2\): give \(1, passes, 2\)"),
+        (
+            {"down_bias": torch.zeros(63).double()},
+            r"of shape \(63,\): give torch.float64 of \(64,\)",
+        ),
+        ({"batch_size": 0}, "batch_size = 0 is out of range"),
+        ({"optimiser": NESTEROV}, "the optimiser has Nesterov's momentum or dampening"),
+        ({"optimiser": MAXIMISING}, "the optimiser has maximize=True: give SGD without it"),
+    ],
+)
+def test_what_does_not_fit_is_refused(change, sentence):
     layer, down_bias, optimiser = _machine(torch.float64)
-    order, laws = torch.tensor([first, last]), sampling.laws_of(0, 0, (1, 2))
-    with pytest.raises(ValueError, match=f"order holds {first} to {last}: name some of the 90"):
-        sampling.descend_(layer, down_bias, _examples()[0], order, 2, laws, optimiser)
+    operands = {"down_bias": down_bias, "x": _examples()[0], "order": torch.arange(2)}
+    operands |= {"batch_size": 2, "laws": sampling.laws_of(0, 0, (1, 2)), "optimiser": optimiser}
+    with pytest.raises(ValueError, match=sentence):
+        sampling.descend_(layer, **(operands | change))

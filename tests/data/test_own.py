@@ -3,11 +3,17 @@
 import errno
 import re
 import shutil
+import struct
+import sys
+import zlib
+from collections import defaultdict
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 import torch
 from numpy.testing import assert_array_equal
 from PIL import Image
@@ -207,6 +213,20 @@ def test_table_without_names_keeps_its_first_row(csv, frame, order, separator):
 FIRST_LINES = {
     "numbers": ("1,7,0\n2,8,1\n3,9,0\n", {}),
     "given separator": ("1;7;a\n2;8;b\n3;9;a\n", {"sep": ";"}),
+    "decimal commas": ("1,5;7;a\n2,5;8;b\n3,5;9;a\n", {"decimal": ","}),
+    "one number twice": ("1.5,1.5,a\n2,2.5,b\n3,3.5,a\n", {}),
+    "one class twice": ("7,a,a\n8,b,b\n9,a,a\n", {}),
+    "names left out": ("x1,7,a\nx2,8,b\nx3,9,a\n", {"usecols": [1, 2]}),
+    "names of examples": ("x1,7,a\nx2,8,b\nx3,9,a\nx3,9,a\n", {}),
+    "dates": ("2024-01-01;7;a\n2024-01-02;8;b\n2024-01-03;9;a\n2024-01-04;9;a\n", {}),
+    "question mark": ("?,7,a\n1,8,b\n2,9,a\n", {"na_values": "?"}),
+    "missing number": (",7,a\n1,8,b\n2,9,a\n", {}),
+    "missing word": ("7,NA,a\n1,8,b\n2,9,a\n", {}),
+    "truth values": ("True,7,a\nFalse,8,b\nTrue,9,a\n", {}),
+    "thousands": ("1,000;0.5;a\n2,5;8;b\n3;9;a\n", {"sep": ";", "thousands": ","}),
+    "dash": ("-,7,a\n1,8,b\n2,9,a\n", {"na_values": ["-"]}),
+    "mark of a missing number": ("#N/A,0.5,a\n1,8,b\n2,9,a\n", {}),
+    "infinite": ("inf,0.5,a\n1,8,b\n2,9,a\n", {}),
     "small numbers": ("-1e-3,7,a\n+.5,8,b\n1.,9,a\n", {"dtype": {"7": float}}),
     "target by name": ("1,7,a\n2,8,b\n3,9,a\n", {"target": "kind"}),
     "target by number": ("1,7,a\n2,8,b\n3,9,a\n", {"target": 2}),
@@ -231,6 +251,15 @@ def test_names_are_given_where_a_table_has_none(csv, frame):
 DTYPES = {
     "of a feature": {"number": float},
     "of the classes": {"kind": int},
+    "of both": {"kind": "float64", "number": "float32"},
+    "categories": {"kind": "category"},
+    "one": float,
+    "one by name": "float64",
+    "one of NumPy": np.dtype("float64"),
+    "text": str,
+    "all categories": "category",
+    "others": defaultdict(lambda: float),
+    "others and classes": defaultdict(lambda: float, kind=float),
     "nullable": {"number": "Int64", "kind": "Int64"},
 }
 
@@ -243,20 +272,32 @@ def test_type_of_columns_merges_no_classes(csv, frame, dtype):
     assert split.sha256 == data.from_csv(csv, "kind").sha256
 
 
-OPTIONS = [
-    ({"engine": "python"}, lambda text: text),
-    ({"sep": "::"}, lambda text: text.replace(",", "::")),
-    ({"sep": "\t+"}, lambda text: text.replace(",", "\t\t")),
-    ({"sep": None}, lambda text: text.replace(",", ";")),
-    ({"skipfooter": 1}, lambda text: f"{text}60 rows\n"),
-    ({"converters": {"number": int}}, lambda text: text),
-]
+def test_types_that_are_given_are_not_changed(csv):
+    dtype = {"number": float}
+    data.from_csv(csv, "kind", dtype=dtype)
+    assert dtype == {"number": float}
 
 
-@pytest.mark.parametrize(("options", "change"), OPTIONS)
-def test_options_of_pandas_are_followed(csv, desired, options, change):
+@pytest.mark.parametrize(
+    ("options", "change"),
+    [
+        ({"engine": "python"}, lambda text: text),
+        ({"sep": "::"}, lambda text: text.replace(",", "::")),
+        ({"sep": ", "}, lambda text: text.replace(",", ", ")),
+        ({"sep": "\t+"}, lambda text: text.replace(",", "\t\t")),
+        ({"sep": r"\s*;\s*"}, lambda text: text.replace(",", " ; ")),
+        ({"sep": None}, lambda text: text.replace(",", ";")),
+        ({"delimiter": "||"}, lambda text: text.replace(",", "||")),
+        ({"skipfooter": 1}, lambda text: f"{text}60 rows\n"),
+        ({"skipfooter": 2}, lambda text: f"{text.replace(',', ';')}60 rows\nend\n"),
+        ({"converters": {"kind": str.strip}}, lambda text: text.replace("rose", "rose ")),
+    ],
+)
+def test_options_that_need_another_engine_of_pandas_are_followed(csv, desired, options, change):
+    options = {key: re.escape(value) if value == "||" else value for key, value in options.items()}
     csv.write_text(change(csv.read_text()))
-    assert data.from_csv(csv, "kind", **options).sha256 == desired
+    split = data.from_csv(csv, "kind", **options)
+    assert split.sha256 == desired
 
 
 def test_truth_values_beside_numbers_are_features(frame):
@@ -265,16 +306,50 @@ def test_truth_values_beside_numbers_are_features(frame):
     assert split.sha256 == data.from_arrays(mixed.astype(float), frame["kind"]).sha256
 
 
+@pytest.mark.parametrize(
+    "kinds", [["1", "1.0", "2"], ["0", "2", "0.0"], ["1.50", "1.5", "x"], ["7", "+7", "9"]]
+)
+def test_labels_that_are_one_number_are_refused(csv, frame, kinds):
+    frame.assign(kind=kinds * 20).to_csv(csv, index=False)
+    message = r"row \d of the data: the label .* differs from .* as a number is written"
+    with pytest.raises(ValueError, match=message):
+        data.from_csv(csv, "kind")
+    with pytest.raises(ValueError, match=r"row \d of x and y: the label .* differs from"):
+        data.from_arrays(frame[["length"]], kinds * 20)
+
+
 @pytest.mark.parametrize("kinds", [["1_0", "10", "x"], ["00", "0", "x"], ["a", "A", "x"]])
 def test_labels_that_are_written_apart_are_classes(csv, frame, kinds):
     frame.assign(kind=kinds * 20).to_csv(csv, index=False)
     assert data.from_csv(csv, "kind").classes == tuple(sorted(kinds))
 
 
+@pytest.mark.parametrize("twin", [" mid", "mid ", "mid\t", "big  one"])
+def test_labels_that_differ_by_blanks_alone_are_refused(csv, frame, twin):
+    frame.assign(kind=["mid", "big one", twin] * 20).to_csv(csv, index=False)
+    with pytest.raises(ValueError, match=r"row \d of the data: the label .* differs .* by blanks"):
+        data.from_csv(csv, "kind")
+    frame.assign(kind=["mid", "big one", " small"] * 20).to_csv(csv, index=False)
+    assert data.from_csv(csv, "kind").classes == (" small", "big one", "mid")
+
+
 @pytest.mark.parametrize("as_written", [str, float])
 def test_classes_of_a_table_that_are_numbers_are_in_their_order(csv, frame, as_written):
     frame.assign(kind=[*map(as_written, [9, 10, -1])] * 20).to_csv(csv, index=False)
     assert data.from_csv(csv, "kind").classes == ("-1", "9", "10")
+
+
+def test_numbers_that_float32_rounds_may_be_used(rng):
+    x = rng.random((20_000, 1))  # some of so many are equal in float32
+    assert len(np.unique(x.astype(np.float32))) < len(x)
+    assert data.from_arrays(x, np.arange(20_000) % 2).n_classes == 2
+    assert data.from_arrays(np.arange(20)[:, None] * 2**25, np.arange(20) % 2).n_classes == 2
+
+
+def test_folder_without_pillow_says_what_to_install(pets, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(ValueError, match="pillow, by which .* not installed: pip install pillow"):
+        data.from_folder(pets[0])
 
 
 def test_folder_comes_back_in_parts_of_its_images(pets):
@@ -309,18 +384,32 @@ def two_classes(tmp_path):
 
 
 def drawn(mode, opaque):
-    """A black cross on a transparent ground; without alpha a colour is transparent."""
-    if mode == "L":
-        return Image.fromarray(np.where(opaque, 0, 9).astype(np.uint8)), {"transparency": 9}
+    """A black cross on a transparent ground, whose ink and ground are one black where they can."""
     alpha = Image.fromarray((255 * opaque).astype(np.uint8))
     black = Image.new("L", alpha.size)
-    return Image.merge(mode, [black] * (len(mode) - 1) + [alpha]), {}
+    if mode in ("LA", "RGBA"):
+        return Image.merge(mode, [black] * (len(mode) - 1) + [alpha]), {}
+    if mode == "P by its bytes":
+        image = Image.fromarray(opaque.astype(np.uint8), "P")
+        image.putpalette([0, 0, 0, 0, 0, 0])
+        return image, {"transparency": b"\x00\xff"}
+    if mode == "P by its index":
+        image = Image.fromarray(opaque.astype(np.uint8), "P")
+        image.putpalette([0, 0, 0, 0, 0, 0])
+        return image, {"transparency": 0}
+    key = {"L": 9, "RGB": (9, 9, 9), "1": 255}[mode]
+    grey = Image.fromarray(np.where(opaque, 0, 255 if mode == "1" else 9).astype(np.uint8))
+    return grey.convert(mode), {"transparency": key}
 
 
-FORMS_OF_INK = [("RGBA", None, "png"), ("LA", None, "png"), ("L", None, "png"), ("RGBA", 8, "png")]
+MODES = ["RGBA", "LA", "P by its bytes", "P by its index", "L", "RGB", "1"]
 
 
-@pytest.mark.parametrize(("mode", "side", "ending"), [*FORMS_OF_INK, ("RGBA", None, "webp")])
+@pytest.mark.parametrize(
+    ("mode", "side", "ending"),
+    [*((mode, None, "png") for mode in MODES), ("RGBA", 8, "png")]
+    + [("RGBA", None, "webp"), ("RGBA", None, "gif")],
+)
 def test_transparent_ground_is_white(rng, two_classes, mode, side, ending):
     folder, path_of = two_classes
     inks = rng.random((12, 8, 8)) < 0.5
@@ -346,6 +435,45 @@ def test_half_transparent_ink_is_half_white(pets):
     assert (images == 204 / 255).all((1, 2)).sum() == 1
 
 
+def png(shape, bits, kind, rows, *others):
+    """A PNG of a form that pillow does not write.
+
+    Source: the PNG specification, 11.2.1 IHDR, 11.2.3 IDAT.
+
+    Args: height and width; bits of a number; 0 for grey and 2 for colours; bytes of each row; names
+        and contents of further chunks.
+    """
+    height, width = shape
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)),
+        *others,
+        (b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows))),
+        (b"IEND", b""),
+    ]
+    content = b"\x89PNG\r\n\x1a\n"
+    for name, inner in chunks:
+        body = name + inner
+        content += struct.pack(">I", len(inner)) + body + struct.pack(">I", zlib.crc32(body))
+    return content
+
+
+@pytest.mark.parametrize(("bits", "key"), [(1, 1), (2, 0), (4, 9)])
+def test_transparent_ground_of_few_bits_is_white(two_classes, bits, key):
+    """Source: the PNG specification, 11.3.1.1 tRNS."""
+    folder, path_of = two_classes
+    top = 2**bits - 1
+    rows = np.random.default_rng(0).integers(0, 2**bits, (12, 8))
+    rows[:, :2] = key, top - key
+    for i, row in enumerate(rows):
+        packed = sum(pixel << bits * k for k, pixel in enumerate(reversed(row.tolist())))
+        transparent = (b"tRNS", struct.pack(">H", key))
+        path_of(i).write_bytes(png((1, 8), bits, 0, [packed.to_bytes(bits, "big")], transparent))
+    split = data.from_folder(folder)
+    desired = np.where(rows == key, 1, rows / top).astype(np.float32)
+    x = torch.cat([split.x_train, split.x_test])[:, 0]
+    assert {row.numpy().tobytes() for row in x} == {row.tobytes() for row in desired}
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_opaque_alpha_changes_nothing(pets, mode):
     path, _ = pets
@@ -355,6 +483,17 @@ def test_opaque_alpha_changes_nothing(pets, mode):
     split = data.from_folder(path)
     assert split.notice == ""
     assert_array_equal(split.x_train.reshape(16, -1, 6, 8)[:, 0], before.x_train)
+
+
+def test_images_that_become_equal_name_the_cause(two_classes):
+    folder, path_of = two_classes
+    for i in range(8):
+        white = np.full((4, 4, 2), 255, np.uint8)
+        white[..., 1] = 255 * (np.arange(16).reshape(4, 4) == i)
+        Image.fromarray(white, "LA").save(path_of(i))
+    message = "nothing can be learnt .*8 images are transparent and laid on white"
+    with pytest.raises(ValueError, match=message):
+        data.from_folder(folder)
 
 
 @pytest.mark.parametrize("ending", ["tiff", "png", "gif"])
@@ -503,21 +642,30 @@ def in_row(column, value):
 
 
 BAD_TABLES = {
+    "timestamps": (
+        lambda frame: frame.assign(length=1_700_000_000 + frame["number"]),
+        "length has 60 different values, and 1 in float32: subtract its mean",
+    ),
     "missing feature": (in_row("length", None), "row 8 of the data: length is nan"),
     "infinite feature": (in_row("length", "inf"), "row 8 of the data: length is inf"),
-    "too large": (
-        in_row("length", 1e300),
-        r"row 8 of the data: length is 1e\+300: fill it in, scale",
-    ),
+    "too large": (in_row("length", 1e300), r"row 8 of the data: length is 1e\+300: scale it"),
     "text": (in_row("length", "long"), "row 8 of the data: length is 'long', not a number"),
     "missing label": (in_row("kind", None), "row 8 of the data: the label is missing"),
-    "one class": (lambda frame: frame.assign(kind="rose"), "1 different labels in 60 rows"),
-    "no classes": (lambda frame: frame.assign(kind=range(60)), "60 different labels in 60 rows"),
+    "alone": (in_row("kind", "Iris"), "row 8 of the data: the label Iris is the only one"),
+    "one class": (lambda frame: frame.assign(kind="rose"), "has one class only, rose"),
+    "no classes": (
+        lambda frame: frame.assign(kind=range(60)),
+        "60 different labels in 60 rows, so they are no classes",
+    ),
     "measured": (
         lambda frame: frame.assign(kind=frame["length"]),
         r"row 1 of the data: the label \S+ is no class",
     ),
-    "nothing else": (lambda frame: frame[["kind"]], r"x has shape \(60, 0\)"),
+    "nothing else": (lambda frame: frame[["kind"]], "no column besides kind"),
+    "nothing to learn": (
+        lambda frame: frame.assign(number=1, length=2),
+        "all rows have the same features",
+    ),
 }
 
 
@@ -534,11 +682,12 @@ BAD_TEXTS = {
     "numbered rows": (",a,kind\n0,2,x\n1,3,y\n", "a first column without a name"),
     "long row": ("a,b,kind\n1,2,x\n3,4,y,5\n", "line 3, saw 4"),
     "rows longer than the names": ("a,kind\n1,2,x\n3,4,y\n", "[Ll]ength of header"),
+    "target twice": ("a,kind,kind\n1,x,2\n3,y,4\n", "has the column kind twice"),
     "empty": ("", "No columns"),
-    "comment": ("# of flowers\na,b,kind\n1,2,x\n3,4,y\n", "comment= or skiprows="),
+    "comment": ("# of flowers\na,b,kind\n1,2,x\n3,4,y\n", "above the names, comment= or skiprows="),
     "comment in commas": ("# a, b, c\na,b,kind\n1,2,x\n3,4,y\n", "comment, .* comment= or skip"),
     "longer comment": ("% a, b, c, d\na,b,kind\n1,2,x\n3,4,y\n", "comment, .* comment= or skip"),
-    "title": ("Flowers\n\na;b;kind\n1;2;x\n3;4;y\n", "comment= or skiprows="),
+    "title": ("Flowers\n\na;b;kind\n1;2;x\n3;4;y\n", "above the names, comment= or skiprows="),
     "only names": ("a,b,kind\n", r"x has shape \(0, 2\)"),
     "no such column": ("a,b\n1,x\n", "has no column 'kind': name one, as table.csv:b"),
 }
@@ -570,6 +719,7 @@ def test_bytes_that_are_no_table_are_refused(csv, content, options, message):
 X, Y = np.arange(24.0).reshape(12, 2), np.arange(12) % 2
 IMAGES = np.arange(12 * 16, dtype=np.uint8).reshape(12, 4, 4)
 LETTERS = pd.DataFrame({"a": range(12), "b": [*"ab"] * 6})
+STRINGS = Y.astype(str).astype(np.dtypes.StringDType())
 SERIES = np.linspace(-1, 2, 12 * 6 * 3).reshape(12, 6, 3)
 
 
@@ -590,15 +740,40 @@ BAD_ARRAYS = {
     "text": (X.astype(str), Y, {}, "x is of type <U32, not numeric"),
     "series of text": (pd.Series([*"ab"] * 6), Y, {}, "x is of type .*, not numeric"),
     "table of text": (LETTERS, Y, {}, "arrays, row 0 of x and y: b is 'a', not a number: replace"),
+    "sparse": (scipy.sparse.eye_array(4), [0, 0, 1, 1], {}, r"x is a sparse .* \.toarray\(\)"),
+    "sparse tensor": (torch.eye(4).to_sparse(), Y[:4], {}, r"x is a sparse .* \.to_dense\(\)"),
+    "sparse labels": (X, torch.tensor(Y).to_sparse(), {}, r"y is a sparse .* \.to_dense\(\)"),
+    "bytes": (X, Y.astype("S"), {}, r"y is of type \|S21: .*\[label.decode\(\) for label in y\]"),
+    "strings of NumPy": (X, STRINGS, {}, r"y is of type StringDType\(\): .*\[str\(label\) for"),
+    "tuples": (X, pd.Series([(0, 1), (1, 0)] * 6), {}, "y holds tuple: give whole numbers or text"),
+    "days": (X, pd.Series([date(2026, 1, 1), date(2026, 1, 2)] * 6), {}, "y holds date: give"),
+    "truth values and text": (X, np.array([True, "True"] * 6, object), {}, "y holds bool and str"),
+    "numbers of two kinds": (X, np.array([1, 2.0] * 6, object), {}, "y holds float and int"),
     "time series": (SERIES, Y, {}, r"give as rows, np.reshape\(x, \(len\(x\), -1\)\)"),
     "volumes": (torch.full((12, 1, 4, 4, 4), 7.0), Y, {}, r"np.reshape\(x, \(len\(x\), -1\)\)"),
+    "ragged": ([[1, 2], [3]], [0, 1], {}, "x is no array"),
     "nan": (np.where(X == 7, np.nan, X), Y, {}, "row 3 of x and y: feature 1 is nan"),
+    "timestamps": (1.7e9 + X, Y, {}, "arrays: x: feature 0 has 12 different values, and 1 in"),
+    "ids": (2**25 + X.astype(int), Y, {}, "feature 0 has 12 different values, and 7 in float32"),
+    "masked": (np.ma.masked_equal(X, 7), Y, {}, "x has masked entries: fill them in"),
+    "masked labels": (X, np.ma.masked_equal(Y, 1), {}, "y has masked entries: fill them in"),
+    "mixed labels": (X, ["a", 1] * 6, {}, "y holds text and other labels"),
     "fraction": (X, Y + 0.5, {}, "row 0 of x and y: the label 0.5 is no class"),
+    "text in the test part": (X, Y, beside(X, Y.astype(str)), "y_test holds text and y numbers"),
+    "numbers in it": (X, Y.astype(str), beside(X, Y), "y holds text and y_test numbers: give one"),
+    "dates": (X, Y.astype("datetime64[D]"), {}, r"y is of type datetime64\[D\]"),
     "pixels": (IMAGES.astype(float), Y, {}, r"x has pixels in \[0.0, 191.0\]"),
     "channels last": (np.zeros((12, 8, 8, 3)), Y, {}, r"give x.transpose\(0, 3, 1, 2\)"),
+    "half a test part": (X, Y, {"x_test": X}, "give x_test and y_test, or neither"),
     "new class": (X, Y, beside(X, Y + 1), "row 1 of x_test and y_test: the label 2 is not one of"),
-    "other features": (X, Y, beside(X[:, :1], Y), "examples of x and x_test are .*: give both"),
-    "other type": (IMAGES, Y, beside(IMAGES / 255, Y), "uint8 .* and .*float32|float32 .* and"),
+    "other features": (X, Y, beside(X[:, :1], Y), r"an example of x_test has shape \(1,\)"),
+    "other type": (
+        IMAGES,
+        Y,
+        beside(IMAGES / 255, Y),
+        "x and x_test are images of different types",
+    ),
+    "name of a set": (X, Y, {"name": "mnist"}, "name 'mnist' is that of a data set"),
     "much validation": (X, Y, {"validation": 10}, "arrays has 10 training examples"),
 }
 
@@ -616,9 +791,13 @@ def saved(path, **arrays):
 
 
 REFUSED = [
-    (lambda csv: data.from_csv(f"{csv}.csv", "kind"), "csv cannot be read as .* No such file"),
+    (lambda csv: data.from_csv(csv, "kind", chunksize=10), "as a whole: leave out chunksize"),
+    (lambda csv: data.from_csv(csv, "kind", engine="pyarrow"), "pyarrow: leave out engine"),
+    (lambda csv: data.from_csv(f"{csv}:kind", "kind"), "flowers.csv:kind is not there"),
+    (lambda csv: data.from_csv(f"{csv}.csv", "kind"), "csv is not there: give the path of a table"),
     (lambda csv: data.load(f"{csv}.csv:kind"), "csv is not there: give the path of a table"),
     (lambda csv: data.load(""), "unknown data set ''.* or a path of your own, as table"),
+    (lambda csv: data.load(saved(csv, x=X, y=Y) + ":64"), "no images to fit to a side: leave out"),
     (lambda csv: data.load(saved(csv, a=X, b=Y)), "holds a, b: give x and y"),
     (lambda csv: data.load(saved(csv, x=X, x_train=X, y=Y)), "holds x, x_train, y: give x and y"),
 ]
@@ -681,9 +860,14 @@ def test_images_of_different_sizes_ask_for_a_side(pets):
 
 
 BAD_FOLDERS = {
-    "no class": ([], "holds no folder: give a folder that has one folder for each class"),
-    "one class": (["cat/1.png", "cat/2.png"], "has 1 different labels in 2 rows, as cat"),
-    "parts": (["train/cat/1.png", "test/cat/1.png"], "holds test, train: give a folder that has"),
+    "no class": ([], "has no folder in it"),
+    "one class": (["cat/1.png", "cat/2.png"], "has one class only, cat"),
+    "empty class": (["cat/1.png", "dog/"], "dog has no image"),
+    "parts": (["train/cat/1.png", "test/cat/1.png"], "has the parts test, train, not classes"),
+    "longer names of parts": (
+        ["Training/cat/1.png", "testing/cat/1.png", "validation/dog/2.png"],
+        "has the parts Training, testing, validation, not classes",
+    ),
 }
 
 
@@ -733,6 +917,19 @@ def test_numbers_that_are_names_are_taken_where_header_says_so(tmp_path):
         data.from_csv(tmp_path / "a.csv", "0")
     split = data.from_csv(tmp_path / "a.csv", "0", header=0)
     assert len(split.x_train) + len(split.x_test) == 60 and split.n_features == 2
+
+
+@pytest.mark.parametrize("ending", ["png", "ppm"])
+def test_colours_of_16_bits_are_refused(ending, two_classes):
+    folder, path_of = two_classes
+    pixels = np.zeros((4, 4, 3), ">u2")
+    content = b"P6\n4 4\n65535\n" + pixels.tobytes()
+    if ending == "png":
+        content = png((4, 4), 16, 2, [row.tobytes() for row in pixels])
+    for i in range(2):
+        path_of(i, ending).write_bytes(content)
+    with pytest.raises(ValueError, match="of more than 8 bits a channel"):
+        data.from_folder(folder)
 
 
 def test_long_numbers_that_differ_are_two_classes(tmp_path):

@@ -17,7 +17,7 @@ from lib.evolution import Evolution, evolve_
 from lib.layers import SparseLinear
 from lib.robustness import attacks, defences
 from lib.runs.config import Run
-from lib.sparsify import Evolver, sparsify_
+from lib.sparsify import Evolver, densify_, sparsify_
 from lib.train import Settings, WeightAverage
 from papers.set.rbm.model import RBM
 from papers.set.sharpness import SharpnessAware
@@ -103,7 +103,7 @@ EVOLUTION = {
     "density_schedule": "linear", "final_share": 0.5, "schedule_end": 0, "redistribution": "weight",
 }  # fmt: skip
 EVOLVER = {
-    "every": 0, "steps": 1.5, "until": 0, "evolution": "set", "generator": 3,
+    "every": 0, "steps": 1.5, "until": 0, "evolution": "set", "generator": 3, "scaler": 1024.0,
 }  # fmt: skip
 
 
@@ -116,6 +116,7 @@ REFUSED = {
         **of_fields(lambda **field: Settings(**({"epochs": 1} | field)), SETTINGS),
         "split": lambda: fit("digits"),
         "settings": lambda: train.fit(mlp(), data.load("digits", limit=20), None, seed=0),
+        "optimiser": lambda: fit(data.load("digits", limit=20), optimiser="adam"),
         "seed": lambda: fit(data.load("digits", limit=20), seed=0.5),
         "stop_after": lambda: fit(data.load("digits", limit=20), stop_after=0),
         "decay": lambda: WeightAverage(mlp(), torch.optim.SGD(mlp().parameters()), 1),
@@ -128,9 +129,15 @@ REFUSED = {
     },
     "sparsify": {
         **of_fields(evolver, EVOLVER),
+        "state": lambda: evolver().load_state_dict({"steps_taken": 3}),
+        "model of an evolver": lambda: Evolver(
+            {}, torch.optim.SGD(mlp().parameters()), every=1, steps=2
+        ),
         "density": lambda: sparsified(density=1e-9),
         "er_epsilon": lambda: sparsified(density=None, er_epsilon=-1),
         "density of links of er_epsilon": lambda: sparsified(density=None, er_epsilon=1e-12),
+        "model of sparsify_": lambda: sparsify_([nn.Linear(6, 5)], start="new", density=0.5),
+        "model of densify_": lambda: densify_(None),
         "generator of sparsify_": lambda: sparsified(generator=3),
     },
     "layers": {
@@ -139,16 +146,36 @@ REFUSED = {
         "density": lambda: sparse(density=1e-9),
         "density of er_epsilon": lambda: sparse(density=None, er_epsilon=1e-12),
         "er_epsilon": lambda: sparse(density=None, er_epsilon=0),
+        "dtype": lambda: sparse(dtype="float32"),
         "generator": lambda: sparse(generator=3),
+        "in_features of a dense layer": lambda: layers.Linear(0, 5),
         "p": lambda: layers.Dropout(1),
         "seed of dropout": lambda: layers.Dropout(0.5, seed=-1),
+        "mean": lambda: layers.Standardise(0.0, torch.ones(2)),
+        "std": lambda: layers.Standardise(torch.zeros(2), [1.0, 1.0]),
         "n_in": lambda: support.random_support(0, 5, 0.5, generator=seeded()),
     },
     "models": {
+        "widths": lambda: models.mlp((6,), density=0.5),
+        "widths[1]": lambda: models.mlp((6, 0, 3), density=0.5),
+        "widths[1] of a dense network": lambda: models.mlp((6, "3", 3)),
+        "density": lambda: mlp(density=1.5),
+        "activation": lambda: mlp(activation="srelus"),
         "seed": lambda: mlp(seed=-1),
+        "n_classes": lambda: network(n_classes=0),
+        "enlarge": lambda: network(enlarge=1.5),
         "seed of a convolutional network": lambda: network(seed=0.5),
+        "image": lambda: models.convnet("lenet5", 32, n_classes=3),
+        "n_hinges of Splash": lambda: activations.Splash(0),
+        "n": lambda: activations.SReLU(1.5),
+        "n of APL": lambda: activations.APL(0),
+        "n_hinges": lambda: activations.APL(3, 0),
+        "k": lambda: activations.Maxout(0),
     },
     "data": {
+        "validation": lambda: data.load("digits", validation=0.2),
+        "limit": lambda: data.load("digits", limit=0),
+        "side": lambda: data.from_folder(".", side=8.5),
         "strength": lambda: augment.augment(
             torch.zeros(1, 1, 2, 2), generator=seeded(), strength=1.1
         ),
@@ -200,8 +227,10 @@ BAD_INPUTS = {
     "list": ([0.0] * 6, "input is a list: give a tensor"),
     "array": (np.zeros((2, 6), np.float32), "input is a ndarray: give a tensor"),
     "number": (1.0, "input is a float: give a tensor"),
+    "scalar": (torch.tensor(1.0), r"input is a single number: give \(B, n_in\)"),
     "whole numbers": (torch.zeros(2, 6, dtype=torch.int64), "give both in one dtype"),
-    "width": (torch.zeros(2, 7), r"shape \(2, 7\): this layer takes 6 features"),
+    "width": (torch.zeros(2, 7), "7 features"),
+    "sparse": (torch.eye(6).to_sparse(), r"layout torch.sparse_coo: .* x.to_dense\(\)"),
 }
 
 
@@ -228,6 +257,29 @@ def test_what_is_no_batch_is_refused_by_all_that_take_one(make):
         make()(x)
 
 
+BAD_STANDARDISATIONS = {
+    "lengths": (torch.zeros(5), torch.ones(6), r"shapes \(5,\) and \(6,\)"),
+    "matrix": (torch.zeros(2, 3), torch.ones(2, 3), r"shapes \(2, 3\)"),
+    "infinite": (torch.zeros(2), torch.tensor([1.0, float("inf")]), "std holds inf"),
+}
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "message"), BAD_STANDARDISATIONS.values(), ids=BAD_STANDARDISATIONS
+)
+def test_standardisation_out_of_range_is_refused(mean, std, message):
+    with pytest.raises(ValueError, match=message):
+        layers.Standardise(mean, std)
+
+
+@pytest.mark.parametrize("n", [5, 7])
+def test_standardisation_of_another_length_than_the_input_is_refused(n):
+    with pytest.raises(ValueError, match=f"input has 6 features: this standardisation is of {n}"):
+        layers.Standardise(torch.zeros(n), torch.ones(n))(torch.zeros(2, 6))
+    with pytest.raises(ValueError, match=f"the standardisation is of {n} features, but .* with 6"):
+        mlp(standardisation=(torch.zeros(n), torch.ones(n)))
+
+
 # ----------------------------------------------------------------------------------- fit
 
 
@@ -249,17 +301,14 @@ SPLITS = {  # of a part of a split: what it becomes, and the sentence
     "x_train": (lambda x: x[:-1], r"x_train of digits has \d+ examples and y_"),
     "y_valid": (lambda y: y[:-1], r"x_valid of digits has \d+ examples and y_"),
     "y_test": (lambda y: y[:-1], r"x_test of digits has \d+ examples and y_"),
-    "y_train beyond": (
-        class_10,
-        "y_train is .* to 10, but .* 10 outputs: give classes from 0 to 9",
+    "y_train beyond": (class_10, "y_train holds class 10, .* 10 outputs, .* 0 to 9"),
+    "y_valid beyond": (class_10, "y_valid holds class 10, .* 10 outputs, .* 0 to 9"),
+    "y_test beyond": (class_10, "y_test holds class 10, .* 10 outputs, .* 0 to 9"),
+    "y_train as floats": (
+        torch.Tensor.float,
+        "y_train is torch.float32: give classes as torch",
     ),
-    "y_valid beyond": (
-        class_10,
-        "y_valid is .* to 10, but .* 10 outputs: give classes from 0 to 9",
-    ),
-    "y_test beyond": (class_10, "y_test is .* to 10, .* 10 outputs: give classes from 0 to 9"),
-    "y_train as floats": (torch.Tensor.float, "y_train is torch.float32 .* as torch.int64"),
-    "y_test as bool": (torch.Tensor.bool, "y_test is torch.bool .* as torch.int64"),
+    "y_test as bool": (torch.Tensor.bool, "y_test is torch.bool: give classes as torch.int64"),
 }
 
 
@@ -270,9 +319,15 @@ def test_split_that_does_not_fit_is_refused(digits, case):
         fit(dataclasses.replace(digits, **{part: change(getattr(digits, part))}))
 
 
+def test_training_part_of_no_example_is_refused(digits):
+    empty = dataclasses.replace(digits, x_train=digits.x_train[:0], y_train=digits.y_train[:0])
+    with pytest.raises(ValueError, match="x_train of digits has no example"):
+        fit(empty)
+
+
 @pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(), nn.NLLLoss(ignore_index=3)])
 def test_label_beyond_the_outputs_is_refused_by_every_loss_of_classes(digits, loss):
-    with pytest.raises(ValueError, match="y_train is .* 3 outputs: give classes from 0 to 2"):
+    with pytest.raises(ValueError, match="y_train holds class .* 3 outputs, for classes 0 to 2"):
         fit(digits, n_classes=3, loss=loss)
 
 

@@ -82,6 +82,12 @@ def test_training_that_moves_pruned_values_is_refused_before_its_first_step(star
     torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
 
 
+def test_densify_says_how_to_end_pruning(layer):
+    prune.identity(layer, "values")
+    with pytest.raises(ValueError, match="layer 0 has hooks, .* prune.remove"):
+        densify_(nn.Sequential(layer))
+
+
 def test_links_move_once_pruning_is_permanent(layer, generator):
     prune.l1_unstructured(layer, "values", amount=0.5)
     prune.remove(layer, "values")
@@ -99,6 +105,7 @@ def test_parametrization_of_a_weight_names_what_is_missing(layer):
     [
         lambda layer: layer.weight,
         lambda layer: prune.identity(layer, "weight"),
+        lambda layer: setattr(layer, "weight", torch.ones(9, 12)),
         lambda layer: layer.register_parameter("weight", None),
     ],
 )
@@ -229,6 +236,17 @@ def test_average_that_a_later_evolver_does_not_know_is_refused(layer, x, generat
         average(x)
 
 
+def test_average_that_loads_a_mixed_state_is_refused(layer, x, generator):
+    net = nn.Sequential(layer)
+    average = copy.deepcopy(net)
+    evolve_(layer, Evolution(), fraction=0.5, generator=generator)
+    new = net.state_dict()
+    old = average.state_dict()
+    mixed = {k: 0.9 * v + 0.1 * new[k] if v.is_floating_point() else new[k] for k, v in old.items()}
+    with pytest.raises(ValueError, match="mixes values of different links"):
+        average.load_state_dict(mixed)
+
+
 def disturbed(values):
     values.add_(torch.randn_like(values))
 
@@ -254,7 +272,7 @@ def test_average_of_whole_states_is_that_of_the_values(layer, x, generator):
     assert average[0].support.keys.equal(layer.support.keys)
     evolve_(layer, Evolution(), fraction=0.5, generator=generator)
     mean["0.col"] = 0.9 * mean["0.col"] + 0.1 * layer.col
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="an average of states of other links: give the copy to"):
         average.load_state_dict(mean)
 
 
@@ -335,11 +353,18 @@ def test_links_do_not_move_under_optimisers_whose_state_is_not_known(
     assert layer.support.keys.equal(before)
 
 
-def test_fit_refuses_optimisers_that_cannot_move_links_before_the_first_step():
+@pytest.mark.parametrize(
+    ("kind", "evolution", "message"),
+    [
+        (torch.optim.Rprop, Evolution(), "what a Rprop remembers"),
+        (torch.optim.LBFGS, None, "asks for the loss several times in a step"),
+    ],
+)
+def test_fit_refuses_optimisers_that_cannot_train_before_the_first_step(kind, evolution, message):
     net = mlp()
     before = copy.deepcopy(net.state_dict())
-    with pytest.raises(ValueError, match="what a Rprop remembers"):
-        fit(net, Evolution(), optimiser=torch.optim.Rprop(net.parameters()))
+    with pytest.raises(ValueError, match=message):
+        fit(net, evolution, optimiser=kind(net.parameters()))
     torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
 
 
@@ -367,6 +392,14 @@ def test_fit_takes_a_rate_that_is_a_tensor():
     assert len(train.fit(net, split, how, seed=0, optimiser=optimiser).metrics) == 1
 
 
+# of each: how it is made, and whether it remembers something of each link after a step
+STEPS = {
+    "momentum": (lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9), True),
+    "adam": (torch.optim.Adam, True),
+    "plain": (lambda p: torch.optim.SGD(p, lr=0.1), False),
+}
+
+
 @pytest.mark.parametrize("update", [evolve_, remove_])
 def test_update_refuses_an_optimiser_of_other_weights(layer, generator, update):
     net = nn.Sequential(nn.Linear(12, 9))
@@ -380,6 +413,45 @@ def test_update_refuses_an_optimiser_of_other_weights(layer, generator, update):
     net[0].values.requires_grad_(False)  # what does not learn is in no optimiser
     update(net[0], Evolution(), **options)
     assert not net[0].support.keys.equal(before)
+
+
+@pytest.mark.parametrize("update", [evolve_, remove_])
+@pytest.mark.parametrize(("make", "remembers"), STEPS.values(), ids=STEPS)
+def test_update_asks_for_the_optimiser_that_remembers_the_links(
+    layer, x, generator, make, remembers, update
+):
+    optimiser = make(layer.parameters())
+    options = {"fraction": 0.3, "generator": generator}
+    layer(x).sum().backward()
+    optimiser.step()
+    before = layer.support.keys.clone()
+    if remembers:
+        with pytest.raises(ValueError, match="would stay behind: give it as optimiser"):
+            update(layer, Evolution(), **options)
+        assert layer.support.keys.equal(before)
+        update(layer, Evolution(), **options, optimiser=optimiser)
+    else:
+        update(layer, Evolution(), **options)
+    assert not layer.support.keys.equal(before)
+
+
+def test_update_asks_for_no_optimiser_that_has_made_no_step_or_is_gone(layer, x, generator):
+    optimiser = torch.optim.Adam(layer.parameters())
+    evolve_(layer, Evolution(), fraction=0.3, generator=generator)
+    layer(x).sum().backward()
+    optimiser.step()
+    del optimiser
+    before = layer.support.keys.clone()
+    evolve_(layer, Evolution(), fraction=0.3, generator=generator)
+    assert not layer.support.keys.equal(before)
+
+
+def test_update_asks_for_the_optimiser_of_a_compiled_step(x, generator):
+    net = small(0)
+    optimiser = sgd(net)
+    train.compiled_step(net, optimiser)(x.float(), torch.arange(7) % 3)
+    with pytest.raises(ValueError, match="would stay behind: give it as optimiser"):
+        evolve_(net.linear1, Evolution(), fraction=0.3, generator=generator)
 
 
 def test_compiled_step_refuses_an_optimiser_of_before_the_layers_were_sparse():
@@ -419,14 +491,13 @@ def test_weights_that_do_not_learn_may_be_replaced_under_an_optimiser(x):
     assert not net[2].weight.equal(before)
 
 
-@pytest.mark.filterwarnings("ignore:fit goes by autograd")
 @pytest.mark.parametrize("is_sparse", [False, True])
 def test_fit_refuses_an_optimiser_of_before_the_layers_were_replaced(is_sparse):
     layer = SparseLinear(64, 10, density=0.5) if is_sparse else nn.Linear(64, 10)
     net = nn.Sequential(nn.Flatten(), layer).float()
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
     densify_(net) if is_sparse else sparsify_(net, start="magnitude", density=0.5)
-    with pytest.raises(ValueError, match="sparsify_ or densify_ has replaced: make it after"):
+    with pytest.raises(ValueError, match="all weights of layer 1, .* after sparsify_ or densify_"):
         fit(net.float(), optimiser=optimiser)
 
 
@@ -452,6 +523,17 @@ def test_fit_refuses_to_evolve_layers_that_the_optimiser_does_not_hold():
     with pytest.raises(ValueError, match="values of layer linear1: .* or freeze that layer"):
         fit(net, Evolution(), optimiser=optimiser)
     assert all(tensor.equal(before[name]) for name, tensor in net.state_dict().items())
+
+
+def test_frozen_layers_keep_their_links_in_fit():
+    net = mlp(16, 16)
+    net.linear1.values.requires_grad_(False)
+    frozen, moving = net.linear1.support.keys, net.linear2.support.keys
+    settings = Settings(epochs=2, evolution=Evolution())
+    with pytest.warns(UserWarning, match="by autograd.*: linear1.values is frozen"):
+        train.fit(net, data.load("digits", limit=200), settings, seed=0)
+    assert net.linear1.support.keys.equal(frozen)
+    assert not net.linear2.support.keys.equal(moving)
 
 
 def test_fit_takes_an_optimiser_of_the_last_layer_and_of_the_loss():

@@ -284,7 +284,7 @@ def _evaluate(
     """Append a row to the metrics, and keep the machine where it is the best so far."""
     rbm = learner.rbm
     row["kept"] = rbm.n_links
-    row |= checkpoints.literal(evaluate(rbm, row["epoch"]))
+    row = checkpoints.extended(row, evaluate(rbm, row["epoch"]), "evaluate")
     earlier = [old["valid"] for old in history.metrics if old.get("valid") is not None]
     history.metrics.append(row)
     valid = row.get("valid")

@@ -185,10 +185,13 @@ def test_evaluation_changes_no_bit():
     assert torch.equal(watched, whole)
 
 
-def test_row_of_an_evaluation_has_numbers_of_python():
+def test_row_of_an_evaluation_keeps_its_own_columns():
     how = {"seed": 1, "evaluate": lambda rbm, epoch: {"valid": np.float64(-1.0)}}
     (row,) = fit(sparse(), rows(), SET, **how).metrics
     assert type(row["valid"]) is float
+    how["evaluate"] = lambda rbm, epoch: {"links": 5}
+    with pytest.raises(ValueError, match="evaluate returns 'links', which the row has"):
+        fit(sparse(), rows(), SET, **how)
 
 
 def test_best_machine_is_that_of_the_largest_validation_likelihood():
