@@ -639,6 +639,18 @@ class CompiledStep:
             raise ValueError(f"index has shape {tuple(index.shape)}: give (B,), B at least 1")
 
 
+def _running(norm: nn.BatchNorm1d) -> list[int]:
+    """Addresses of the running mean and variance; 0 where there are none. Raises CannotCompile."""
+    if not norm.track_running_stats:
+        return [0, 0]
+    buffers = norm.running_mean, norm.running_var
+    if any(one.shape != (norm.num_features,) or not one.is_contiguous() for one in buffers):
+        raise CannotCompile(
+            f"the running numbers of {norm} are not {norm.num_features}, contiguous"
+        )
+    return launch.addresses(torch.float32, *buffers)
+
+
 def _outside(numbers: Tensor, n: int) -> int:
     """The first of the numbers that is not in [0, n)."""
     return int(numbers[(numbers < 0) | (numbers >= n)][0])
@@ -768,11 +780,7 @@ class _Plan:
             if isinstance(part.unit, nn.BatchNorm1d)
         }
         for i, norm in found.items():
-            if norm.track_running_stats:
-                buffers = norm.running_mean, norm.running_var
-                addresses = launch.addresses(torch.float32, *buffers)
-                self.table["mean"][i], self.table["variance"][i] = addresses
-                self.held += buffers
+            self.table["mean"][i], self.table["variance"][i] = _running(norm)
             of_batch = torch.zeros(4, norm.num_features)
             self.table["pieces"][i] = of_batch.data_ptr()
             self.held.append(of_batch)
@@ -827,7 +835,7 @@ class _Plan:
         constants += [(id(unit.hinges), unit.hinges._version) for unit in self.splash]
         constants += [chains.smooth_unit(unit) for unit in self.smooth]
         for norm in self.batch_norms:
-            constants += id(norm.running_mean), norm.track_running_stats
+            constants += _running(norm)
         return constants + [dropout.p for dropout in self.all_dropouts]
 
     def run(self, x: Tensor, y: Tensor, starts: np.ndarray) -> float:

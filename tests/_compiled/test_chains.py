@@ -254,6 +254,31 @@ def test_links_move_as_beside_autograd(kind, rules):
             torch.testing.assert_close(one.values, other.values, rtol=1e-2, atol=1e-3)
 
 
+def test_running_numbers_that_get_other_memory_are_followed():
+    """As autograd does; numbers that do not fit the normalisation are refused."""
+    model, (x, y) = CHAINS["batch norm"](), examples(40)
+    twin = copy.deepcopy(model)
+    step, desired = (torch.optim.SGD(each.parameters(), lr=0.1) for each in (model, twin))
+    compiled = compiled_step(model, step)
+    norms = [
+        [one for one in each.modules() if isinstance(one, nn.BatchNorm1d)][0]
+        for each in (model, twin)
+    ]
+    for _ in range(2):
+        compiled(x, y)
+        descend_by_autograd(twin, desired, x, y)
+        for norm in norms:
+            norm.running_mean.data = torch.full_like(norm.running_mean, 0.5)
+            norm.running_var = torch.full_like(norm.running_var, 2.0)
+    compiled(x, y)
+    descend_by_autograd(twin, desired, x, y)
+    for name in ("running_mean", "running_var"):
+        torch.testing.assert_close(getattr(norms[0], name), getattr(norms[1], name))
+    norms[0].running_var = torch.ones(3)
+    with pytest.raises(CannotCompile, match="running numbers of BatchNorm1d"):
+        compiled(x, y)
+
+
 @pytest.mark.parametrize("name", ["batch norm", "layer norm"])
 def test_steps_have_the_same_bytes_on_one_and_two_threads(name):
     found = []

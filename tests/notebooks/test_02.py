@@ -88,16 +88,8 @@ def of_others(says, bench):
     smallest = layers[layers["n"] == layers["n"].min()]
     for _, rows in smallest.groupby("threads"):
         assert rows.set_index("contender")["ratio"]["sparselab"] < 1
-    one = bench[(bench["measure"] == "predict_1") & (bench["threads"] == 2)]
-    for _, rows in one.groupby("density"):
-        assert rows.set_index("contender")["ratio"]["torch_sparse"] < 1
-    few, usual = (
-        one[one["density"] == density].set_index("contender") for density in (0.01, 0.046)
-    )
-    for rival in ("sparselab", "sparseprop"):
-        assert few["median_ms"][rival] < few["median_ms"]["fused"]
-        assert usual["median_ms"][rival] > usual["median_ms"]["fused"]
-    says("At 1 % of the links sparselab and SparseProp are too")
+    one = bench[(bench["measure"] == "predict_1") & ~bench["contender"].isin(["fused", "floor"])]
+    assert (one["ratio"] > 1).all() and len(one) == 24  # six others, two densities, two threads
 
 
 def of_widths(says, bench):

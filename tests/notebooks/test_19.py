@@ -58,8 +58,7 @@ def of_steps(says, steps):
     words = "At 5 % of the links dense with channels last takes {:.1f} times as long for ResNet-20,"
     says(f"{words} and {{:.1f}} times for VGG", *at_five)
     at_half = found[STEP + "ResNet-20", 0.5], found[STEP + "VGG", 0.5]
-    assert {f"{ratio:.1f}" for ratio in at_half} == {"1.5"}
-    says("With half of the links it takes 1.5 times as long for both")
+    says("With half of the links it takes {:.1f} and {:.1f} times as long", *at_half)
     assert 2.5 < found[STEP + "ResNet-20", 0.1] < 3.5  # about a third
 
 
