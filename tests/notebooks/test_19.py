@@ -1,10 +1,12 @@
 """What notebook 19 says is what the stored benchmark and records say."""
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import papers
 from lib import bench
-from lib._boundary import ROOT
+from lib._boundary import FIGURES, ROOT
 from lib.bench.convolutions import LAYERS, PASS, STEP
 from lib.report.intervals import t_interval
 from tests.prose import Prose
@@ -31,6 +33,8 @@ def test_numbers_of_the_text_are_those_of_the_records(ratios, accuracies):
     of_layers(says, ratios[ratios.index.get_level_values("measure").str.startswith(PASS)])
     of_steps(says, ratios[ratios.index.get_level_values("measure").str.startswith(STEP)])
     of_accuracy(says, accuracies)
+    of_places(says)
+    says("Each layer makes a forward and a backward pass for 128 images")
     says("VGG has six convolutions, and ResNet-20 has 19")
     says("A processor adds 16 numbers at a time. So 16 examples lie side by side")
     says("has its maps on tiles of 16 examples, as within a network")
@@ -74,3 +78,14 @@ def of_accuracy(says, accuracies):
     for method in ("set", "rigl"):
         lead = t_interval(accuracies[method] - accuracies["fixed"])
         assert lead.low < 0 < lead.high
+
+
+def of_places(says):
+    rows = pd.read_csv(FIGURES / "paper" / "19_sparse_convolutions" / "places.csv")
+    shares = rows.pivot(index="place", columns="method", values="value")
+    assert np.allclose(shares.mean(), 1, atol=1e-4)
+    of = [f(shares[method]) for method in ("set", "rigl") for f in (min, max)]
+    words = (
+        "At each place SET has {:.2f} to {:.2f} of an even share of the links, and RigL {:.2f} to"
+    )
+    says(f"{words} {{:.2f}}", *of)
