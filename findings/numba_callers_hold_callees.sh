@@ -6,10 +6,8 @@
 #
 # One would guess: the first function is compiled once, and machine code of the other two calls it.
 #
-# What happens: the machine code of each function holds a copy of every function below it. LLVM
-# optimises and translates the first function three times, once for each function of the chain. A
-# loop that is called by name from many others costs its time of compilation in each of them, also
-# where all have cache=True. A call through an address that is passed as a number has no such copy.
+# What happens: the machine code of each function holds a copy of the first one. So the first one is
+# translated into machine code three times, once for each function of the chain.
 #
 # Output seen:
 #   code of the first function in the first: True
