@@ -8,7 +8,7 @@ before and behind it are two graphs of torch's own.
 
 import math
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -390,7 +390,6 @@ class Program:
         self.rows = np.zeros(len(self.operations), maps.OPERATION)
         self._size = 0
         self._slots: dict[tuple[str, Maps], int] = {}
-        self.deviations: dict[int, np.ndarray] = {}  # of what each normalisation takes
         self.held: list[Any] = []  # what addresses point to
         self.out: list[Maps] = []  # of each operation
         for operation, row in zip(self.operations, self.rows, strict=True):
@@ -486,6 +485,9 @@ class Program:
             first, *others = (one.ctypes.data for one in arrays)
             row[name] = first, len(index.first), *others
         row["normal"], row["has_norm"] = self._take(3 * geometry.n_out), norm is not None
+        deviations = np.empty(geometry.n_out)
+        self.held.append(deviations)
+        row["deviations"] = deviations.ctypes.data
         if norm is not None and _is_of_batch(norm):
             row["moments"] = self._take(2 * self.n_tiles * geometry.n_out)
             if self.width * plan.shape.y.height * plan.shape.y.width == 1:
@@ -561,7 +563,7 @@ class Program:
             if own != NONE and own not in begun.values():
                 free.setdefault(int(row["size"]), []).append(own)
 
-    def _regions(self) -> list[tuple[int, int]]:
+    def _regions(self) -> np.ndarray:
         """Operations that run without waiting for all tiles: a normalisation waits."""
         cuts = [0]
         for i, operation in enumerate(self.operations):
@@ -569,9 +571,9 @@ class Program:
             read = [self.number[t.of] for t in terms if t.of.norm and _is_of_batch(t.of.norm)]
             if any(k >= cuts[-1] for k in read):
                 cuts.append(i)
-        return [*zip(cuts, [*cuts[1:], len(self.operations)], strict=True)]
+        return np.column_stack([cuts, [*cuts[1:], len(self.operations)]])
 
-    def _backward_regions(self) -> list[tuple[int, int]]:
+    def _backward_regions(self) -> np.ndarray:
         """The same backwards: a normalisation waits for the sums of what reads it."""
         cuts = [len(self.operations)]
         last_reader = {}
@@ -583,7 +585,7 @@ class Program:
             waits = norm is not None and _is_of_batch(norm)
             if waits and last_reader[self.operations[i]] < cuts[-1]:
                 cuts.append(i + 1)
-        return [*zip([*cuts[1:], 0], cuts, strict=True)]
+        return np.column_stack([[*cuts[1:], 0], cuts])
 
     # ---- a step
 
@@ -592,126 +594,49 @@ class Program:
         self._read_parameters()
         m = self.out[-1]
         outputs = np.empty((self.width, m.channels, m.height, m.width), np.float32)
-        for begin, end in self.regions:
-            maps.forward_region(
-                self.rows[begin:end], self.terms, self.memory, x.reshape(-1), outputs.reshape(-1),
-                self.width, self.n_slots, WIDE, PIXEL, NEAR, FAR,
-            )  # fmt: skip
-            for i in range(begin, end):
-                if self.rows[i]["moments"] != NONE:
-                    self._take_statistics(i)
+        maps.forward_pass(
+            self.rows, self.regions, self.terms, self.memory, x.reshape(-1), outputs.reshape(-1),
+            self.width, self.n_slots, WIDE, PIXEL, NEAR, FAR,
+        )  # fmt: skip
         return outputs
 
-    def backward(self, grad: np.ndarray) -> list[tuple[nn.Parameter, Tensor]]:
+    def backward(self, grad_y: np.ndarray) -> list[tuple[nn.Parameter, Tensor]]:
         """Parameters and their gradients, from that at the output of the last forward pass."""
-        for begin, end in self.backward_regions:
-            for i in range(begin, end):
-                if self.rows[i]["has_norm"]:
-                    self._take_sums(i)
-            maps.backward_region(
-                self.rows[begin:end], self.terms, self.memory, grad.reshape(-1), self.width,
-                self.n_slots, WIDE, PIXEL, NEAR, FAR,
-            )  # fmt: skip
-        found = []
-        for i, operation in enumerate(self.operations):
+        self.grads = []  # what addresses point to
+        for operation, row in zip(self.operations, self.rows, strict=True):
             if operation.kind == CONVOLUTION:
-                found += self._gradients(i)
-        return [(p, g) for p, g in found if p is not None and p.requires_grad]
+                for name, p in zip(PARAMETERS, _parameters_of(operation), strict=True):
+                    row["grad_" + name] = 0
+                    if p is not None and p.requires_grad:
+                        grad = torch.empty(p.shape, dtype=torch.float32)
+                        self.grads.append((p, grad))
+                        row["grad_" + name] = grad.data_ptr()
+        maps.backward_pass(
+            self.rows, self.backward_regions, self.terms, self.memory, grad_y.reshape(-1),
+            self.width, self.n_slots, WIDE, PIXEL, NEAR, FAR,
+        )  # fmt: skip
+        return self.grads
 
     def _read_parameters(self) -> None:
-        """Take over addresses, which may have changed, and normalisations by running statistics."""
+        """Take over addresses, which may have changed, and what running numbers take of a batch."""
         self.parameters = []  # what addresses point to
-        for operation, row, m in zip(self.operations, self.rows, self.out, strict=True):
-            self._at(row["sums"], 2 * self.n_tiles * m.channels)[:] = 0
+        for operation, row in zip(self.operations, self.rows, strict=True):
             if operation.kind != CONVOLUTION:
                 continue
-            weights, bias = _weights_of(operation.module)
-            if bias is None:
-                bias = weights.new_zeros(m.channels)
-            both = [p.detach().contiguous() for p in (weights, bias)]
-            self.parameters += both
-            row["values"], row["bias"] = launch.addresses(torch.float32, *both)
-            norm = operation.norm
-            if norm is not None and not _is_of_batch(norm):
-                running = norm.running_mean.double(), norm.running_var.double()
-                self._write_affine(operation, *(one.numpy() for one in running))
-
-    def _write_affine(self, operation: Operation, mean: np.ndarray, variance: np.ndarray) -> None:
-        """Factors and constants of a normalisation by this mean and this variance."""
-        i, norm = self.number[operation], operation.norm
-        gamma, beta = (
-            default if p is None else p.detach().double().numpy()
-            for p, default in ((norm.weight, 1.0), (norm.bias, 0.0))
-        )
-        self.deviations[i] = np.sqrt(variance + norm.eps)
-        factor = gamma / self.deviations[i]
-        row, n = self.rows[i], len(mean)
-        self._at(row["mean"], n)[:] = mean
-        self._at(row["affine"], 2, n)[:] = factor, beta - mean * factor
-
-    def _take_statistics(self, i: int) -> None:
-        """Mean and variance of each channel over the batch, from those of its tiles; and those that
-        run along. Source: [Ioffe2015].
-        """
-        row, m, norm = self.rows[i], self.out[i], self.operations[i].norm
-        n_valid = np.minimum(LANES, self.width - LANES * np.arange(self.n_tiles))
-        counts = (n_valid * m.height * m.width)[:, None]
-        n = counts.sum()
-        means, squares = np.moveaxis(
-            self._at(row["moments"], self.n_tiles, 2, m.channels).astype(np.float64), 1, 0
-        )
-        mean = (counts * means).sum(0) / n
-        variance = (squares + counts * (means - mean) ** 2).sum(0) / n
-        self._write_affine(self.operations[i], mean, variance)
-        if norm.track_running_stats and norm.running_mean is not None:
-            norm.num_batches_tracked.add_(1)
-            share = norm.momentum
-            share = 1 / int(norm.num_batches_tracked) if share is None else share
-            for kept, new in (norm.running_mean, mean), (norm.running_var, variance * n / (n - 1)):
-                kept.lerp_(torch.from_numpy(new).to(kept.dtype), share)
-
-    def _sums(self, i: int) -> np.ndarray:
-        """(2, channels) float64, over the batch: of the gradient behind the normalisation, and of
-        its product with what was normalised, less its mean.
-        """
-        sums = self._at(self.rows[i]["sums"], self.n_tiles, 2, self.out[i].channels)
-        return sums.sum(0, dtype=np.float64)
-
-    def _take_sums(self, i: int) -> None:
-        r"""What makes the gradient before a normalisation of that behind it: a g + p y + q.
-
-        .. math:: p = -\frac{a}{n} \frac{\sum g (y - \mu)}{\sigma^2 + \epsilon}, \qquad
-            q = -\frac{a}{n} \sum g - p \mu
-
-        Source: [Ioffe2015].
-        """
-        row, m = self.rows[i], self.out[i]
-        a = self._at(row["affine"], m.channels).astype(np.float64)
-        p = q = np.zeros(m.channels)
-        if _is_of_batch(self.operations[i].norm):
-            n = self.width * m.height * m.width
-            total, product = self._sums(i)
-            p = -a / n * product / self.deviations[i] ** 2
-            q = -a / n * total - p * self._at(row["mean"], m.channels)
-        self._at(row["normal"], 3, m.channels)[:] = a, p, q
-
-    def _gradients(self, i: int) -> Iterator[tuple[nn.Parameter | None, Tensor]]:
-        """Of the parameters of a convolution and its normalisation."""
-        operation, row = self.operations[i], self.rows[i]
-        weights, bias = _weights_of(operation.module)
-        grad = torch.empty(weights.shape, dtype=torch.float32)
-        flat = grad.view(-1).numpy()
-        maps.add_up_links(self.rows[i : i + 1], self.memory, flat, self.n_tiles, self.n_slots)
-        yield weights, grad
-        total, product = self._sums(i)
-        norm, of_bias = operation.norm, total
-        if norm is not None:
-            yield norm.weight, torch.from_numpy(product / self.deviations[i]).float()
-            yield norm.bias, torch.from_numpy(total).float()
-            of_bias = total * self._at(row["affine"], len(total))
-            if _is_of_batch(norm):  # which takes off whatever all pixels have in common
-                of_bias = np.zeros_like(total)
-        yield bias, torch.from_numpy(of_bias).float()
+            norm, found = operation.norm, _parameters_of(operation)
+            if found[1] is None:
+                found[1] = found[0].new_zeros(operation.module.out_channels)
+            held = [None if p is None else p.detach().contiguous() for p in found]
+            self.parameters += held
+            for name, address in zip(
+                PARAMETERS, launch.addresses(torch.float32, *held), strict=True
+            ):
+                row[name] = address
+            if norm is not None:
+                row["epsilon"], row["share"] = norm.eps, 0.0
+                row["running_mean"], row["running_variance"] = chains.running_numbers(norm)
+                if norm.training and norm.track_running_stats and row["running_mean"]:
+                    row["share"] = chains.share_of_batch(norm)
 
 
 def _support_of(operation: Operation) -> Any:
@@ -719,9 +644,15 @@ def _support_of(operation: Operation) -> Any:
     return getattr(operation.module, "support", None)
 
 
-def _weights_of(module: nn.Module) -> tuple[nn.Parameter, nn.Parameter | None]:
-    is_sparse = isinstance(module, layers.SparseConv2d)
-    return module.values if is_sparse else module.weight, module.bias
+PARAMETERS = "values", "bias", "gamma", "beta"
+
+
+def _parameters_of(operation: Operation) -> list[Tensor | None]:
+    """Of :data:`PARAMETERS` those that a convolution and its normalisation have."""
+    module, norm = operation.module, operation.norm
+    weights = module.values if isinstance(module, layers.SparseConv2d) else module.weight
+    of_norm = (None, None) if norm is None else (norm.weight, norm.bias)
+    return [weights, module.bias, *of_norm]
 
 
 def _is_of_batch(norm: nn.BatchNorm2d) -> bool:

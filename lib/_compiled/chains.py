@@ -476,3 +476,23 @@ def smooth_unit(unit: nn.Module) -> tuple[int, float]:
     if isinstance(unit, nn.BatchNorm1d):
         return passes.BATCH_NORM, unit.eps
     return SMOOTH[type(unit)], getattr(unit, "alpha", 0.0)
+
+
+def running_numbers(norm: nn.Module) -> list[int]:
+    """Addresses of the running mean and variance of a batch normalisation; 0 where there are none.
+    Raises CannotCompile.
+    """
+    buffers = norm.running_mean, norm.running_var
+    for one in buffers:
+        if one is not None and not (one.shape == (norm.num_features,) and one.is_contiguous()):
+            raise CannotCompile(
+                f"the running numbers of {norm} are not {norm.num_features}, contiguous"
+            )
+    return launch.addresses(torch.float32, *buffers)
+
+
+def share_of_batch(norm: nn.Module) -> float:
+    """What the running numbers take of the next batch, which torch counts."""
+    norm.num_batches_tracked.add_(1)
+    share = norm.momentum
+    return 1 / int(norm.num_batches_tracked) if share is None else share

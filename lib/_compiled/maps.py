@@ -23,6 +23,7 @@ from .memory import INDEX, NONE, at
 from .passes import part_of
 
 LANES = 16  # examples of a tile, numbers of a pixel
+ZERO = np.float32(0)
 INPUT, CONVOLUTION, MAX, MEAN, KEEP, OUTPUT = range(6)  # what an operation does
 LINEAR_PIECES = 0  # the unit of slope 1 above 0, and another one below; others are of passes
 
@@ -42,15 +43,19 @@ TERM = _integers(
     "maps", "gradient", "size", "affine", "mean", "sums", "channels", "height", "width", "first",
     "stride_y", "stride_x", "adds",
 )  # fmt: skip
-# an operation; x, g and d: places in the memory of each thread, and how far apart these are
+# an operation; x, g and d: places in the memory of each thread, and how far apart these are; what
+# begins with "grad" or "running", gamma, beta and deviations: addresses, 0 for what is not wanted
 OPERATION = np.dtype(
     [(name, np.intp) for name in (
         "kind", "term", "n_terms", "unit", "x", "x_size", "g", "g_size", "d", "d_size", "maps",
         "size", "gradient", "value_gradient", "value_size", "is_shared", "adds", "passes_on",
         "affine", "mean", "sums", "normal", "has_norm", "moments", "values", "n_links", "bias",
-        "links", "links_size", "kernel_y", "kernel_x", "top", "left",
+        "links", "links_size", "kernel_y", "kernel_x", "top", "left", "gamma", "beta",
+        "running_mean", "running_variance", "deviations", "grad_values", "grad_bias", "grad_gamma",
+        "grad_beta",
     )]
-    + [("slope", np.float32), ("value", MAPS), ("shape", SHAPE)]
+    + [("slope", np.float32), ("epsilon", np.float64), ("share", np.float64)]
+    + [("value", MAPS), ("shape", SHAPE)]
     + [("forward", INDEXES), ("backward", INDEXES)]
 )  # fmt: skip
 
@@ -263,6 +268,104 @@ def moments(memory, place, size, n_valid, wide, pixel):
 
 
 @serial
+def write_affine(o, memory, c, mean, variance):
+    """Factor and constant of a channel's normalisation by this mean and this variance."""
+    n = o.shape.y.channels
+    deviation = np.sqrt(variance + o.epsilon)
+    factor = (at(o.gamma, ZERO, n)[c] if o.gamma else np.float32(1)) / deviation
+    beta = at(o.beta, ZERO, n)[c] if o.beta else ZERO
+    at(o.deviations, 0.0, n)[c] = deviation
+    memory[o.mean + c] = mean
+    memory[o.affine + c], memory[o.affine + n + c] = factor, beta - mean * factor
+
+
+@serial
+def take_running_numbers(o, memory):
+    """Normalise by the mean and the variance that were kept."""
+    n = o.shape.y.channels
+    for c in range(n):
+        mean, variance = at(o.running_mean, ZERO, n)[c], at(o.running_variance, ZERO, n)[c]
+        write_affine(o, memory, c, np.float64(mean), np.float64(variance))
+
+
+@serial
+def take_statistics(o, memory, width):
+    """Normalise by the mean and the variance of each channel over the batch, from those of its
+    tiles; the running ones follow. Source: [Ioffe2015].
+    """
+    channels, n_pixels = o.shape.y.channels, o.shape.y.height * o.shape.y.width
+    n, n_tiles = width * n_pixels, -(-width // LANES)
+    for c in range(channels):
+        mean = variance = 0.0
+        for t in range(n_tiles):
+            count = min(LANES, width - LANES * t) * n_pixels
+            mean += count * np.float64(memory[o.moments + 2 * t * channels + c])
+        mean /= n
+        for t in range(n_tiles):
+            count = min(LANES, width - LANES * t) * n_pixels
+            place = o.moments + 2 * t * channels + c
+            variance += memory[place + channels] + count * (memory[place] - mean) ** 2
+        variance /= n
+        write_affine(o, memory, c, mean, variance)
+        if o.share > 0:
+            kept = at(o.running_mean, ZERO, channels)
+            kept[c] += o.share * (mean - kept[c])
+            kept = at(o.running_variance, ZERO, channels)
+            kept[c] += o.share * (variance * n / (n - 1) - kept[c])
+
+
+@serial
+def sums_of(o, memory, c, n_tiles):
+    """Over the batch, of a channel's gradient behind the normalisation; and of its product with
+    what was normalised, less its mean.
+    """
+    n, total, product = o.shape.y.channels, 0.0, 0.0
+    for t in range(n_tiles):
+        place = o.sums + 2 * t * n + c
+        total += memory[place]
+        product += memory[place + n]
+    return total, product
+
+
+@serial
+def take_sums(o, memory, width):
+    r"""What makes the gradient before a normalisation of that behind it: a g + p y + q.
+
+    .. math:: p = -\frac{a}{n} \frac{\sum g (y - \mu)}{\sigma^2 + \epsilon}, \qquad
+        q = -\frac{a}{n} \sum g - p \mu
+
+    By running numbers p and q are 0. Source: [Ioffe2015].
+    """
+    channels = o.shape.y.channels
+    n, n_tiles = width * o.shape.y.height * o.shape.y.width, -(-width // LANES)
+    for c in range(channels):
+        a, p, q = np.float64(memory[o.affine + c]), 0.0, 0.0
+        if o.moments != NONE:
+            total, product = sums_of(o, memory, c, n_tiles)
+            p = -a / n * product / at(o.deviations, 0.0, channels)[c] ** 2
+            q = -a / n * total - p * memory[o.mean + c]
+        place = o.normal + c
+        memory[place], memory[place + channels], memory[place + 2 * channels] = a, p, q
+
+
+@serial
+def write_gradients(o, memory, n_tiles):
+    """Gradients of the bias of a convolution and of its normalisation."""
+    n = o.shape.y.channels
+    for c in range(n):
+        total, product = sums_of(o, memory, c, n_tiles)
+        if o.grad_gamma:
+            at(o.grad_gamma, ZERO, n)[c] = product / at(o.deviations, 0.0, n)[c]
+        if o.grad_beta:
+            at(o.grad_beta, ZERO, n)[c] = total
+        if o.grad_bias:
+            of_bias = total * memory[o.affine + c]  # the factor is 1 without a normalisation
+            if o.moments != NONE:  # which takes off whatever all pixels have in common
+                of_bias = 0.0
+            at(o.grad_bias, ZERO, n)[c] = of_bias
+
+
+@serial
 def write_normal(memory, e, y, a, p, q, has_norm, to, n_valid, begin, end, tile):
     """a e + p y + q, or e."""
     for k in range(begin, end, rows.lanes(tile)):
@@ -374,11 +477,27 @@ def order_weights(ops, is_backward, part, n_parts):
     for i in range(len(ops)):
         o = ops[i]
         if o.kind == CONVOLUTION:
-            values = at(o.values, np.float32(0), o.n_links)
+            values = at(o.values, ZERO, o.n_links)
             index, ordered = index_of(o, o.backward if is_backward else o.forward)
             begin, end = part_of(part, n_parts, o.n_links)
             for k in range(begin, end):
                 ordered[k] = values[index.perm[k]]
+
+
+@serial
+def add_up_links(ops, memory, n_tiles, part, n_parts):
+    """Gradients of links: sums of the tiles, in their order."""
+    for i in range(len(ops)):
+        o = ops[i]
+        if o.grad_values:
+            grad = at(o.grad_values, ZERO, o.n_links)
+            index, _ = index_of(o, o.backward)
+            begin, end = part_of(part, n_parts, o.n_links)
+            for k in range(begin, end):
+                whole = memory[o.links + k]
+                for t in range(1, n_tiles):
+                    whole += memory[o.links + t * o.links_size + k]
+                grad[index.perm[k]] = whole
 
 
 @serial
@@ -455,57 +574,67 @@ def run_backward(o, terms, memory, grad_outputs, t, slot, n_valid, wide, pixel, 
 
 
 @parallel
-def forward_region(ops, terms, memory, images, outputs, width, n_slots, wide, pixel, near, far):
-    """Operations on all tiles of a batch of ``width`` examples, one after the other.
+def forward_pass(
+    ops, regions, terms, memory, images, outputs, width, n_slots, wide, pixel, near, far
+):
+    """A backbone on all tiles of a batch of ``width`` examples.
 
     Args:
         ops, terms: of OPERATION and TERM.
+        regions: (n, 2) first and last of the operations that run on a tile one after the other,
+            before the next tile; then come the normalisations.
         memory: float32, in which all places are.
         images, outputs: (B, C, H, W), flat, of the input and of the output.
         n_slots: how many tiles run at a time.
     """
     n_tiles = -(-width // LANES)
+    for k in range(len(ops)):
+        if ops[k].has_norm and ops[k].moments == NONE:
+            take_running_numbers(ops[k], memory)
     for i in numba.prange(n_slots):
         order_weights(ops, False, np.int64(i), n_slots)
-    for i in numba.prange(n_slots):
-        slot = np.int64(i)
-        first, last = part_of(slot, n_slots, n_tiles)
-        for t in range(first, last):
-            n_valid = min(LANES, width - t * LANES)
-            for k in range(len(ops)):
-                given = memory, images, outputs, t, slot, n_valid, wide, pixel, near, far
-                run_forward(ops[k], terms, *given)
+    for r in range(len(regions)):
+        begin, end = regions[r]
+        for i in numba.prange(n_slots):
+            slot = np.int64(i)
+            first, last = part_of(slot, n_slots, n_tiles)
+            for t in range(first, last):
+                n_valid = min(LANES, width - t * LANES)
+                for k in range(begin, end):
+                    given = memory, images, outputs, t, slot, n_valid, wide, pixel, near, far
+                    run_forward(ops[k], terms, *given)
+        for k in range(begin, end):
+            if ops[k].moments != NONE:
+                take_statistics(ops[k], memory, width)
 
 
 @parallel
-def backward_region(ops, terms, memory, grad_outputs, width, n_slots, wide, pixel, near, far):
-    """The same operations backwards, from the last to the first; see :func:`forward_region`."""
+def backward_pass(
+    ops, regions, terms, memory, grad_outputs, width, n_slots, wide, pixel, near, far
+):
+    """The same operations backwards, from the last to the first; see :func:`forward_pass`. The
+    gradients of parameters are written at their addresses.
+    """
     n_tiles = -(-width // LANES)
+    for k in range(len(ops)):
+        o = ops[k]
+        memory[o.sums : o.sums + 2 * n_tiles * o.shape.y.channels] = 0
     for i in numba.prange(n_slots):
         order_weights(ops, True, np.int64(i), n_slots)
+    for r in range(len(regions)):
+        begin, end = regions[r]
+        for k in range(begin, end):
+            if ops[k].has_norm:
+                take_sums(ops[k], memory, width)
+        for i in numba.prange(n_slots):
+            slot = np.int64(i)
+            first, last = part_of(slot, n_slots, n_tiles)
+            for t in range(first, last):
+                n_valid = min(LANES, width - t * LANES)
+                for k in range(end - 1, begin - 1, -1):
+                    given = memory, grad_outputs, t, slot, n_valid, wide, pixel, near, far
+                    run_backward(ops[k], terms, *given)
     for i in numba.prange(n_slots):
-        slot = np.int64(i)
-        first, last = part_of(slot, n_slots, n_tiles)
-        for t in range(first, last):
-            n_valid = min(LANES, width - t * LANES)
-            for k in range(len(ops) - 1, -1, -1):
-                given = memory, grad_outputs, t, slot, n_valid, wide, pixel, near, far
-                run_backward(ops[k], terms, *given)
-
-
-@serial
-def add_up_part(o, memory, grad, n_tiles, part, n_parts):
-    index, _ = index_of(o, o.backward)
-    begin, end = part_of(part, n_parts, o.n_links)
-    for k in range(begin, end):
-        whole = memory[o.links + k]
-        for t in range(1, n_tiles):
-            whole += memory[o.links + t * o.links_size + k]
-        grad[index.perm[k]] = whole
-
-
-@parallel
-def add_up_links(ops, memory, grad, n_tiles, n_slots):
-    """Gradients of the links of the first operation: sums of the tiles, in their order."""
-    for i in numba.prange(n_slots):
-        add_up_part(ops[0], memory, grad, n_tiles, np.int64(i), n_slots)
+        add_up_links(ops, memory, n_tiles, np.int64(i), n_slots)
+    for k in range(len(ops)):
+        write_gradients(ops[k], memory, n_tiles)

@@ -640,15 +640,8 @@ class CompiledStep:
 
 
 def _running(norm: nn.BatchNorm1d) -> list[int]:
-    """Addresses of the running mean and variance; 0 where there are none. Raises CannotCompile."""
-    if not norm.track_running_stats:
-        return [0, 0]
-    buffers = norm.running_mean, norm.running_var
-    if any(one.shape != (norm.num_features,) or not one.is_contiguous() for one in buffers):
-        raise CannotCompile(
-            f"the running numbers of {norm} are not {norm.num_features}, contiguous"
-        )
-    return launch.addresses(torch.float32, *buffers)
+    """Addresses of the running numbers that follow the batch; 0 where there are none."""
+    return chains.running_numbers(norm) if norm.track_running_stats else [0, 0]
 
 
 def _outside(numbers: Tensor, n: int) -> int:
@@ -874,10 +867,7 @@ class _Plan:
         """What the running numbers take of this batch, which torch counts."""
         for i, norm in zip(self.norms, self.batch_norms, strict=True):
             if norm.track_running_stats:
-                norm.num_batches_tracked.add_(1)
-                share = norm.momentum
-                share = 1 / int(norm.num_batches_tracked) if share is None else share
-                self.table["share"][i] = share
+                self.table["share"][i] = chains.share_of_batch(norm)
 
     def _count_step(self) -> None:
         """Count a step that was taken, where those by autograd are counted."""

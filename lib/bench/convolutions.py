@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -40,17 +41,14 @@ class ChainPass:
         self.program = Program(Backbone(model), tuple(x.shape), n_slots)
         y = self.program.forward(x.numpy())
         self.program.backward(torch.rand(y.shape).numpy())
-        self.grad = torch.empty(layer.nnz)
         self.images, self.outputs = x.numpy().reshape(-1), y.reshape(-1)
 
     def __call__(self) -> None:
         program = self.program
-        given = program.rows[1:2], program.terms, program.memory
+        given = program.rows[1:2], np.array([[0, 1]]), program.terms, program.memory
         how = program.width, program.n_slots, WIDE, PIXEL, NEAR, FAR
-        maps.forward_region(*given, self.images, self.outputs, *how)
-        maps.backward_region(*given, self.outputs, *how)
-        flat = self.grad.numpy()
-        maps.add_up_links(program.rows[1:2], program.memory, flat, program.n_tiles, program.n_slots)
+        maps.forward_pass(*given, self.images, self.outputs, *how)
+        maps.backward_pass(*given, self.outputs, *how)
 
 
 def modules_of(
