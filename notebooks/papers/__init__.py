@@ -31,7 +31,6 @@ if Path(__file__).resolve().parents[2] != ROOT:
     )
 
 NO_PAPER = "No paper"  # begins the name of the paper of a room whose claims are ours
-EXPORTS = ("PAPER", "EXPERIMENTS", "CLAIMS", "LABELS")
 ROOMS = ("set", "adaptive_topology", "local_learning", "pruning", "splash", "frontier")
 
 
@@ -39,18 +38,15 @@ def gather(rooms: list[ModuleType]) -> tuple[dict[str, Experiment], dict[str, Cl
     """Experiments and claims of rooms by name, and the table of published claims; their labels are
     added to :mod:`lib.report.labels`.
 
-    Raises: ValueError if a room lacks one of :data:`EXPORTS`, two experiments or claims have one
-        name, an experiment names an unknown one, a claim has no row in the table or a row of a
-        room's paper no claim, or two rooms give one name different looks.
+    Raises: ValueError if two experiments or claims have one name, an experiment names an unknown
+        one, a claim has no row in the table or a row of a room's paper no claim, or two rooms give
+        one name different looks.
     """
     experiments: list[Experiment] = []
     claims: dict[str, Claim] = {}
     owners: dict[str, str] = {}  # papers of the claims
     tables: list[Path] = []
     for room in rooms:
-        missing = [name for name in EXPORTS if not hasattr(room, name)]
-        if missing:
-            raise ValueError(f"the room {room.__file__} exports no {missing[0]}: write it there")
         experiments += room.EXPERIMENTS
         labels.add(room.LABELS)
         for name, claim in room.CLAIMS.items():
@@ -72,16 +68,7 @@ def gather(rooms: list[ModuleType]) -> tuple[dict[str, Experiment], dict[str, Cl
     return catalogue(experiments), claims, table
 
 
-def _imported(name: str) -> ModuleType:
-    try:
-        return import_module(f"{__name__}.{name}")
-    except ModuleNotFoundError as error:
-        if error.name == f"{__name__}.{name}":
-            raise ValueError(f"ROOMS has {name!r}, and notebooks/papers no such folder") from None
-        raise
-
-
-_ROOMS = [_imported(name) for name in ROOMS]
+_ROOMS = [import_module(f"{__name__}.{name}") for name in ROOMS]
 EXPERIMENTS, CLAIMS, PUBLISHED = gather(_ROOMS)
 BY_PAPER = {room.PAPER: list(room.EXPERIMENTS) for room in _ROOMS}
 STORE = Store(EXPERIMENTS)

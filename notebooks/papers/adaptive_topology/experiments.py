@@ -75,15 +75,17 @@ def other_dropouts(profile: str) -> Runs:
     return runs
 
 
-def siblings(run: SparseTraining) -> Runs:
-    """The networks of the same profile, data set and seed; itself alone if it is custom."""
+def alike(run: SparseTraining) -> Runs:
+    """The networks on the same data, with the seed and of the experiment of a run, in the profile
+    that has it; none of a custom run.
+    """
+    place = run.experiment, run.dataset, run.seed
     for profile in PROFILES:
-        runs = networks(profile)
+        runs = networks(profile) + shorter(profile)
         runs += [other.stand_in for other in runs if other.stand_in]
         if run in runs:
-            place = run.dataset, run.seed
-            return [other for other in runs if (other.dataset, other.seed) == place]
-    return [run]
+            return [one for one in runs if (one.experiment, one.dataset, one.seed) == place]
+    return []
 
 
 def twin(run: SparseTraining, method: str) -> SparseTraining:
@@ -91,13 +93,9 @@ def twin(run: SparseTraining, method: str) -> SparseTraining:
 
     Raises: ValueError if no profile has one.
     """
-    wanted = run.experiment, run.dataset, run.seed, run.epochs, method
-    for profile in PROFILES:
-        runs = networks(profile) + shorter(profile)
-        runs += [other.stand_in for other in runs if other.stand_in]
-        for other in runs if run in runs else ():
-            if (other.experiment, other.dataset, other.seed, other.epochs, other.method) == wanted:
-                return other
+    for other in alike(run):
+        if (other.epochs, other.method) == (run.epochs, method):
+            return other
     raise ValueError(f"no profile trains {method} on {run.dataset} for {run.epochs} epochs")
 
 
@@ -465,7 +463,7 @@ def make_minimal(run: Study, workspace: Workspace, measure: Callable, holds: Hol
 
     def others() -> dict[str, Any]:
         networks = {}
-        for other in siblings(run.parent):
+        for other in alike(run.parent) or [run.parent]:
             record = workspace.record_of(other, holds)
             networks[other.method] = trained.network(record)
         return networks

@@ -21,7 +21,7 @@ from papers.shared import study, trained
 from papers.shared.methods import METHODS, Fields, small_widths
 from papers.shared.robust_training import RobustTraining
 from papers.shared.sparse_training import SparseTraining
-from papers.shared.study import Study, study_of, with_stand_in
+from papers.shared.study import Study, studies_of, study_of, with_stand_in
 from papers.shared.tables import grid
 from papers.shared.training import training
 
@@ -536,7 +536,11 @@ def links_curve_tuning(profile: str) -> list[SparseTraining]:
 
 # ----------------------------------------------------------------- what corrupted images leave
 
-CORRUPTED_IMAGES = {"smoke": 50, "quick": 200, "paper": 2000}
+CORRUPTED: dict[str, Fields] = {
+    "smoke": {"images": 50},
+    "quick": {"images": 200},
+    "paper": {"images": 2000},
+}
 
 
 def larger_fixed(profile: str) -> list[SparseTraining]:
@@ -559,16 +563,6 @@ def before_corruption(profile: str) -> list[SparseTraining]:
         if (run.method, run.density) == ("rigl", density):
             runs.append(run)
     return runs + larger
-
-
-def all_corrupted(profile: str) -> list[Study]:
-    """Of every network of :func:`before_corruption`."""
-
-    def make(parent: SparseTraining) -> Study:
-        amounts = {"variant": parent.variant, "images": CORRUPTED_IMAGES[profile]}
-        return study_of("corrupted", parent, **amounts)
-
-    return [with_stand_in(make, parent) for parent in before_corruption(profile)]
 
 
 # ---------------------------------------------------------------- with which degrees links start
@@ -625,7 +619,10 @@ EXPERIMENTS = (
     training("links_curve", links_curve, keep_nothing),
     training("larger_fixed", larger_fixed, keep_nothing),
     study.measuring(
-        "corrupted", all_corrupted, corrupted, "training_length", "varied", "larger_fixed"
+        "corrupted",
+        partial(studies_of, "corrupted", before_corruption, CORRUPTED),
+        corrupted,
+        *("training_length", "varied", "larger_fixed"),
     ),
     training("start_degrees", start_degrees, keep_some_degrees, parents=("adaptive_topology",)),
 )

@@ -66,9 +66,8 @@ def released_noise(
         y: (B,) integer classes.
         sizes: ascending.
         generator: source of randomness.
-    Raises: ValueError if an image is misclassified before, or as attacks do.
     """
-    model = _ready(model, x, y)
+    model = frozen(model, x, y)
 
     def move(rows: Tensor, size: Tensor) -> Tensor:
         return x[rows] + size * draw(torch.randn, x[rows].shape, x, generator)
@@ -82,7 +81,7 @@ def released_fgsm(model: nn.Module, x: Tensor, y: Tensor, *, sizes: np.ndarray) 
     Where the loss underflows the gradient is 0 and nothing moves.
     Arguments as in :func:`released_noise`.
     """
-    model = _ready(model, x, y)
+    model = frozen(model, x, y)
     direction = _cross_entropy_gradient(model, x, y).sign()
 
     def move(rows: Tensor, size: Tensor) -> Tensor:
@@ -104,7 +103,7 @@ def released_pgd(
         steps: of the ascent.
         model, x, y, sizes: as in :func:`released_noise`.
     """
-    model = _ready(model, x, y)
+    model = frozen(model, x, y)
 
     def move(rows: Tensor, size: Tensor) -> Tensor:
         step = torch.where(size < RELEASED_STEP, 0.1 * size, torch.full_like(size, RELEASED_STEP))
@@ -137,7 +136,7 @@ def noise(
         white: the largest value of a pixel, of each image (B, 1) or of all.
         model, x, y, sizes, generator: as in :func:`released_noise`.
     """
-    model = _ready(model, x, y)
+    model = frozen(model, x, y)
     white = _of_each(white, x)
     direction = draw(torch.randn, x.shape, x, generator)
 
@@ -155,7 +154,7 @@ def fgsm(
     Source: [Goodfellow2015], Section 4.
     Arguments as in :func:`noise`.
     """
-    model = _ready(model, x, y)
+    model = frozen(model, x, y)
     white = _of_each(white, x)
     direction = score_and_gradient(model, x, y, "ce", early_stop=False)[1].sign()
 
@@ -185,7 +184,7 @@ def pgd(
         steps: of the ascent.
         model, x, y, white, sizes, generator: as in :func:`noise`.
     """
-    model = _ready(model, x, y)
+    model = frozen(model, x, y)
     white = _of_each(white, x)
 
     def move(rows: Tensor, size: Tensor) -> Tensor:
@@ -253,15 +252,6 @@ def _outcome(
 
 def _nothing(x: Tensor) -> Critical:
     return Critical(x.new_zeros(len(x)), x.new_zeros(len(x)), x.new_zeros(len(x)).bool())
-
-
-def _ready(model: nn.Module, x: Tensor, y: Tensor) -> nn.Module:
-    """A frozen copy of the model. Raises ValueError if an image is misclassified."""
-    model = frozen(model, x, y)
-    wrong = int(is_wrong(model, x, y).sum())
-    if wrong:
-        raise ValueError(f"{wrong} of {len(x)} images are misclassified: give the others only")
-    return model
 
 
 @torch.enable_grad()

@@ -91,24 +91,23 @@ def summed_update(
     norm_order: float = 3.0,
     rank: int = 2,
     anti_hebbian: float = 0.4,
-    radius: float = 1.0,
 ) -> Tensor:
     r"""(n_units, n_in) update of a batch before it is scaled, the sum of those of its samples.
 
-    .. math:: \Delta W_{\mu i} = \sum_b g_{\mu b} (R^p v_{bi} - I_{\mu b} W_{\mu i})
+    .. math:: \Delta W_{\mu i} = \sum_b g_{\mu b} (v_{bi} - I_{\mu b} W_{\mu i})
 
     with :math:`g = 1` for the unit of the largest overlap and :math:`-\Delta` for the one of the
     k-th largest, 0 otherwise. As few of the g differ from zero, the first term is a sum over
     winners rather than a product.
 
-    Source: [Krotov2019] Eq. (3), and Eq. (9) and (10) for g.
+    Source: [Krotov2019] Eq. (3), with R = 1 the p-norm that a winning unit approaches, and Eq. (9)
+    and (10) for g.
 
     Args:
         weight, x: as in :func:`overlaps`.
         norm_order: p, above 1.
         rank: k, from 2 to the number of units.
         anti_hebbian: :math:`\Delta`.
-        radius: R, the p-norm that a winning unit approaches.
     Raises: ValueError if a value is out of range.
     """
     n_units = len(weight)
@@ -119,7 +118,7 @@ def summed_update(
     decay = torch.zeros_like(weight[:, 0])
     decay.index_add_(0, units.flatten(), received.flatten())
     update = torch.zeros_like(weight)
-    for units_of_rank, signal in zip(units, (signals * radius**norm_order).tolist(), strict=True):
+    for units_of_rank, signal in zip(units, signals.tolist(), strict=True):
         update.index_add_(0, units_of_rank, x, alpha=signal)
     return update.addcmul_(decay[:, None], weight, value=-1)
 
@@ -131,11 +130,10 @@ def sparse_summed_update(
     norm_order: float = 3.0,
     rank: int = 2,
     anti_hebbian: float = 0.4,
-    radius: float = 1.0,
 ) -> Tensor:
     r"""(nnz,) update of the stored weights by a batch before it is scaled.
 
-    .. math:: \Delta w_k = \sum_b g_{\mu b} (R^p v_{bi} - I_{\mu b} w_k),
+    .. math:: \Delta w_k = \sum_b g_{\mu b} (v_{bi} - I_{\mu b} w_k),
         \qquad \mu = row_k, \; i = col_k
 
     with the overlaps over the stored links: that of :func:`summed_update` where there is a link.
@@ -143,7 +141,7 @@ def sparse_summed_update(
     Args:
         layer: (n_in -> n_units), without bias.
         x: (B, n_in) float.
-        norm_order, rank, anti_hebbian, radius: as in :func:`summed_update`.
+        norm_order, rank, anti_hebbian: as in :func:`summed_update`.
     Raises: ValueError if a value is out of range.
     """
     support, values = layer.support, layer.values.detach()
@@ -154,7 +152,7 @@ def sparse_summed_update(
     g = torch.zeros_like(overlap)
     g.scatter_(0, units, signals[:, None].expand(units.shape))
     decay = (g * overlap).sum(1)  # (n_units,)
-    update = kernels.sddmm(support, columns, g).mul_(radius**norm_order)
+    update = kernels.sddmm(support, columns, g)
     return update.addcmul_(decay[support.row.long()], values, value=-1)
 
 
@@ -210,8 +208,7 @@ class KrotovHopfield:
         epochs: T, passes over the images.
         batch_size: images a step; the last batch of an epoch may be smaller.
         step_size: :math:`\epsilon_0`, at the first epoch; see :meth:`step_size_at_epoch`.
-        norm_order, rank, anti_hebbian, radius: of :func:`summed_update`.
-        start_std: standard deviation of the weights at the start.
+        norm_order, rank, anti_hebbian: of :func:`summed_update`.
     Raises: ValueError if a value is out of range.
     """
 
@@ -222,21 +219,18 @@ class KrotovHopfield:
     norm_order: float = 3.0
     rank: int = 2
     anti_hebbian: float = 0.4
-    radius: float = 1.0
-    start_std: float = 1.0
 
     def __post_init__(self) -> None:
         for name, least in (("n_units", 2), ("epochs", 1), ("batch_size", 1)):
             check_whole(name, getattr(self, name), least=least)
-        for name in ("step_size", "radius", "start_std"):
-            check_number(name, getattr(self, name), "(0, inf)")
+        check_number("step_size", self.step_size, "(0, inf)")
         check_number("anti_hebbian", self.anti_hebbian, "[0, inf)")
         check_number("norm_order", self.norm_order, "(1, inf)")
         check_whole("rank", self.rank, least=2, most=self.n_units)
 
     def rule(self) -> dict[str, Any]:
         """Settings that :func:`learning_step` takes, besides the step size."""
-        names = ("norm_order", "rank", "anti_hebbian", "radius")
+        names = ("norm_order", "rank", "anti_hebbian")
         return {name: getattr(self, name) for name in names}
 
     def step_size_at_epoch(self, epoch: int) -> float:
@@ -358,11 +352,10 @@ def start_of(
     dtype: torch.dtype,
 ) -> Tensor | SparseLinear:
     """The layer before its first epoch; arguments as in :func:`learn`."""
-    n_units, std = settings.n_units, settings.start_std
     if density is None:
-        return torch.randn(n_units, n_in, generator=generator, dtype=dtype).mul_(std)
-    options = {"density": density, "bias": False, "start": std}
-    return SparseLinear(n_in, n_units, **options, generator=generator, dtype=dtype)
+        return torch.randn(settings.n_units, n_in, generator=generator, dtype=dtype)
+    options = {"density": density, "bias": False, "start": 1.0}
+    return SparseLinear(n_in, settings.n_units, **options, generator=generator, dtype=dtype)
 
 
 def dense_weights(layer: Tensor | SparseLinear) -> Tensor:
@@ -394,9 +387,9 @@ class Acceptance(NamedTuple):
     """Learning of a layer, measured in parts.
 
     Attributes:
-        off_norm_fraction: units whose norm is not R to within :data:`TOLERANCE`, a fraction.
+        off_norm_fraction: units whose norm is not 1 to within :data:`TOLERANCE`, a fraction.
         lowest_mean: lowest mean weight of a unit.
-        n_negative: units whose mean weight is below -R / 2.
+        n_negative: units whose mean weight is below -1/2.
     """
 
     off_norm_fraction: float
@@ -409,18 +402,18 @@ class Acceptance(NamedTuple):
         return self.off_norm_fraction < 0.1 and self.n_negative == 0
 
 
-def acceptance(weight: Tensor, *, norm_order: float = 3.0, radius: float = 1.0) -> Acceptance:
-    """The test by which runs are accepted: norms near R, and no negative unit.
+def acceptance(weight: Tensor, *, norm_order: float = 3.0) -> Acceptance:
+    """The test by which runs are accepted: norms near 1, and no negative unit.
 
     Source: [Holzhausen2025], the released code.
 
     Args:
         weight: (n_units, n_in) float.
-        norm_order, radius: p and R of the rule.
+        norm_order: p of the rule.
     """
-    off_norm = (norms(weight, norm_order) - radius).abs() > TOLERANCE
+    off_norm = (norms(weight, norm_order) - 1).abs() > TOLERANCE
     means = weight.mean(1)
-    n_negative = int((means < -radius / 2).sum())
+    n_negative = int((means < -1 / 2).sum())
     return Acceptance(off_norm.double().mean().item(), means.min().item(), n_negative)
 
 
@@ -452,7 +445,7 @@ def duplicated_fraction(cosines: Tensor) -> float:
 
 def measured(weight: Tensor, settings: KrotovHopfield) -> dict[str, float]:
     """Numbers of the weights of an epoch, for its row of the metrics."""
-    test = acceptance(weight, norm_order=settings.norm_order, radius=settings.radius)
+    test = acceptance(weight, norm_order=settings.norm_order)
     of_pairs = cosines(weight)
     return {
         "off_norm_fraction": test.off_norm_fraction,

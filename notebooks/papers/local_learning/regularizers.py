@@ -218,7 +218,6 @@ def variances_along(hidden: Tensor, directions: Tensor, *, covariance: str = "ce
 def spectral_distance(
     eigenvalues: Tensor,
     *,
-    exponent: float = 1.0,
     first: int = 10,
     scale: float | None = None,
     positive_only: bool = True,
@@ -228,16 +227,15 @@ def spectral_distance(
     .. math:: \frac{1}{h} \sum_{n > \tau, \lambda_n > 0}
         \left(\frac{\lambda_n}{\gamma_n} - 1\right)^2 +
         \max\left(0, \frac{\lambda_n}{\gamma_n} - 1\right),
-        \qquad \gamma_n = \kappa n^{-\alpha}
+        \qquad \gamma_n = \kappa / n
 
     Source: [Nassar2020].
 
     Args:
         eigenvalues: (h,) float, largest first.
-        exponent: :math:`\alpha`.
         first: :math:`\tau`, the rank, from 1, whose eigenvalue the law goes through; 0 only with a
             scale.
-        scale: :math:`\kappa`; None: :math:`\lambda_\tau \tau^\alpha`, without gradient.
+        scale: :math:`\kappa`; None: :math:`\lambda_\tau \tau`, without gradient.
         positive_only: whether eigenvalues that are not above 0 are left out.
     Raises: ValueError if ``first`` is out of range.
     """
@@ -248,9 +246,9 @@ def spectral_distance(
             f"first = {first} is out of range: give a rank from {lowest} to {n_units - 1}"
         )
     if scale is None:
-        scale = eigenvalues[first - 1].detach() * first**exponent
+        scale = eigenvalues[first - 1].detach() * first
     n = torch.arange(1, n_units + 1, device=eigenvalues.device, dtype=eigenvalues.dtype)
-    excess = eigenvalues / (scale * n**-exponent) - 1
+    excess = eigenvalues / (scale * n**-1.0) - 1
     terms = excess.square() + excess.relu()
     counted = n > first
     if positive_only:
@@ -272,13 +270,12 @@ class Spectral(Penalty):
 
     Args:
         coupling: :math:`\beta`.
-        exponent, first, scale: of :func:`spectral_distance`.
+        first, scale: of :func:`spectral_distance`.
         covariance: "centred" or "last_batch".
         batch_per_unit: fewest examples of a batch for each unit.
     """
 
     coupling: float = 1.0
-    exponent: float = 1.0
     first: int = 10
     scale: float | None = None
     covariance: str = "centred"
@@ -291,7 +288,6 @@ class Spectral(Penalty):
         """The penalty of the released code."""
         return cls(
             coupling=coupling,
-            exponent=1.0,
             first=0,
             scale=1.0,
             covariance="last_batch",
@@ -319,7 +315,6 @@ class Spectral(Penalty):
         eigenvalues = variances_along(values, self._directions, covariance=self.covariance)
         distance = spectral_distance(
             eigenvalues,
-            exponent=self.exponent,
             first=self.first,
             scale=self.scale,
             positive_only=self.covariance == "centred",

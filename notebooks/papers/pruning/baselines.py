@@ -2,8 +2,6 @@
 data in one training, and a head whose links evolve while it is trained.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,20 +15,11 @@ PENALTIES = 16  # on the path, from where no feature is left to a hundredth of t
 PATH_STEPS = 60  # of descent at each penalty
 
 
-def random_masks(counts: Sequence[int], length: int, *, rng: np.random.Generator) -> np.ndarray:
-    """(len(counts), length) bool, masks with so many ones at random positions."""
-    masks = np.zeros((len(counts), length), dtype=bool)
-    for mask, count in zip(masks, counts, strict=True):
-        mask[rng.permutation(length)[:count]] = True
-    return masks
-
-
-def leading_masks(order: np.ndarray, counts: Sequence[int]) -> np.ndarray:
-    """(len(counts), length) bool, masks of the first features of an order, so many each."""
-    masks = np.zeros((len(counts), len(order)), dtype=bool)
-    for mask, count in zip(masks, counts, strict=True):
-        mask[order[:count]] = True
-    return masks
+def leading_mask(order: np.ndarray, count: int) -> np.ndarray:
+    """(len(order),) bool, the mask of so many features that stand first in an order."""
+    mask = np.zeros(len(order), dtype=bool)
+    mask[order[:count]] = True
+    return mask
 
 
 def magnitude_order(full: Head) -> np.ndarray:

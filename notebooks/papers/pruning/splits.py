@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from papers.shared.features import FeatureSplit
+from lib.data import Split
 
 # Cosine of centred features from which on two images count as near duplicates: that of an image and
 # its nearest neighbour is .6 for most leaves, and above .8 for a quarter, of which 92 % are of one
@@ -22,7 +22,7 @@ PARTS = ("train", "valid", "test")
 SHARE = 5  # of the images of a class one in so many is for each of validation and test
 
 
-def divided(split: FeatureSplit, number: int) -> FeatureSplit:
+def divided(split: Split, number: int) -> Split:
     """The images of a data set in other parts.
 
     Args:
@@ -37,13 +37,13 @@ def divided(split: FeatureSplit, number: int) -> FeatureSplit:
     return replace(split, **parts)
 
 
-def together(split: FeatureSplit) -> tuple[Tensor, Tensor]:
+def together(split: Split) -> tuple[Tensor, Tensor]:
     """Features and classes of all images: those that train, that validate, that test."""
     x, y = ([getattr(split, f"{name}_{part}") for part in PARTS] for name in ("x", "y"))
     return torch.cat(x), torch.cat(y)
 
 
-def rows_of_test(split: FeatureSplit, number: int) -> np.ndarray:
+def rows_of_test(split: Split, number: int) -> np.ndarray:
     """Which of the images of :func:`together` test in a division."""
     x, y = together(split)
     return rows_of_parts(near_duplicates(x), y.numpy(), number)["test"]

@@ -213,13 +213,14 @@ def _add_baselines(table: _HeadTable, run: FrontStudy, masks: np.ndarray, full: 
     members = members[counts[members] > 0]
     seed = fresh_seeds(searched, 1)[0]
     rng = np.random.default_rng(seed)
-    asked = [int(count) for count in counts[members]]
-    others = {"random": baselines.random_masks(asked, bits.shape[1], rng=rng)}
+    orders = {"random": [rng.permutation(bits.shape[1]) for _ in members]}
     if searched.mode == "features":
         by_penalty = baselines.penalty_order(task.x["train"], task.y["train"], task.n_classes)
-        others["magnitude"] = baselines.leading_masks(baselines.magnitude_order(full), asked)
-        others["penalty"] = baselines.leading_masks(by_penalty, asked)
-    for kind, drawn in others.items():
+        orders["magnitude"] = [baselines.magnitude_order(full)] * len(members)
+        orders["penalty"] = [by_penalty] * len(members)
+    for kind, of_kind in orders.items():
+        pairs = zip(of_kind, counts[members], strict=True)
+        drawn = np.array([baselines.leading_mask(order, count) for order, count in pairs])
         table.train(kind, drawn.reshape(-1, *masks.shape[1:]), seed, members=members)
     for member in members[spread_over(counts[members], run.set_heads)] if run.set_heads else ():
         density = float(counts[member] / bits.shape[1])

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from lib import data
+from lib.data import Split
 from papers.pruning import splits
 from papers.shared import features
-from papers.shared.features import FeatureSplit
 
 SETS = ("rsmas", "citrus_leaves", "rps28", "eye_fundus", "cifar10")
 DIGITS = "digits"
@@ -24,14 +24,14 @@ class Task:
     Args:
         x, y: {part: (N, n_features) float32 features, (N,) int64 classes}.
         strangers: {part: (M, n_features)} for "valid" and "test", images of no class.
-        sha256: of weights and images, by name.
+        sha256: of the images.
         notice: one line to be said with every result; empty when there is nothing to say.
     """
 
     x: dict[str, Tensor]
     y: dict[str, Tensor]
     strangers: dict[str, Tensor]
-    sha256: dict[str, str]
+    sha256: str
     notice: str = ""
 
     @property
@@ -90,8 +90,8 @@ def is_here(dataset: str, extractor: str = "mobilenet_v2") -> bool:
 
 
 def of_split(
-    split: FeatureSplit,
-    others: Sequence[FeatureSplit],
+    split: Split,
+    others: Sequence[Split],
     *,
     train_images: int | None = None,
     valid_images: int | None = None,
@@ -107,4 +107,4 @@ def of_split(
     strangers = {}
     for part in ("valid", "test"):
         strangers[part] = features.strangers(others, len(x[part]), part)
-    return Task(x, y, strangers, dict(split.sha256), split.notice)
+    return Task(x, y, strangers, split.sha256, split.notice)

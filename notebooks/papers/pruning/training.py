@@ -220,8 +220,8 @@ def make(run: MaskSearch, workspace: Workspace) -> Contents:
         "seconds": round(time.perf_counter() - begin, 1),
         "data": {
             "source": run.extractor,
-            "sha256": task.sha256["images"],
-            "weights": task.sha256["weights"],
+            "sha256": task.sha256,
+            "weights": backbone.extractor(run.extractor).sha256,
         },
         "notice": task.notice,
     }

@@ -7,14 +7,14 @@ from dataclasses import replace
 from functools import partial
 from itertools import product
 
-from lib.runs.experiment import Experiment, keep_nothing
+from lib.runs.experiment import PROFILES, Experiment, keep_nothing
 from lib.runs.record import Record
 from papers.set import studies
 from papers.set.training import RegularisedTraining
 from papers.shared import study, tuning
 from papers.shared.methods import ER_20, GROWTH, NETWORKS, PUBLISHED, WIDE, Fields, profiled, tabled
 from papers.shared.sparse_training import SparseTraining
-from papers.shared.study import Study, Table, study_of, with_stand_in
+from papers.shared.study import studies_of
 from papers.shared.tables import part
 from papers.shared.trained import holds_degrees, holds_links, keep_clock
 from papers.shared.training import training
@@ -378,11 +378,11 @@ def without_decay(profile: str) -> Runs:
 
 # ------------------------------------------------------------------------- studies of the links
 
-DRAWS = {  # replicates of a bootstrap, networks with the same degrees
-    "scale_free": {"smoke": 10, "quick": 100, "paper": 1000},
-    "scale_free_long": {"smoke": 10, "quick": 10, "paper": 1000},
-    "network_structure": {"smoke": 2, "quick": 3, "paper": 20},
-    "visible_connectivity": {"smoke": 1, "quick": 1, "paper": 1},
+AMOUNTS: dict[str, dict[str, Fields]] = {  # replicates of a bootstrap, networks of equal degrees
+    "scale_free": {"smoke": {"draws": 10}, "quick": {"draws": 100}, "paper": {"draws": 1000}},
+    "scale_free_long": {"smoke": {"draws": 10}, "quick": {"draws": 10}, "paper": {"draws": 1000}},
+    "network_structure": {"smoke": {"draws": 2}, "quick": {"draws": 3}, "paper": {"draws": 20}},
+    "visible_connectivity": dict.fromkeys(PROFILES, {"draws": 1}),
 }
 
 
@@ -406,23 +406,11 @@ def studied(experiment: str, profile: str) -> Runs:
     return runs
 
 
-def configs_of_studies(profile: str, experiment: str) -> list[Study]:
-    """A study of the links of each of these networks."""
-
-    def make(parent: SparseTraining) -> Study:
-        draws = DRAWS[experiment][profile]
-        return study_of(experiment, parent, variant=parent.variant, draws=draws)
-
-    return [with_stand_in(make, parent) for parent in studied(experiment, profile)]
-
-
-def _study_of_links(
-    name: str,
-    measure: Callable[[Study, Record], Table],
-    holds: Callable[[Record], bool],
-    *parents: str,
+def _of_links(
+    name: str, measure: Callable, holds: Callable[[Record], bool], *parents: str
 ) -> Experiment:
-    configs = partial(configs_of_studies, experiment=name)
+    """What is measured of the links of :func:`studied` networks."""
+    configs = partial(studies_of, name, partial(studied, name), AMOUNTS[name])
     return study.measuring(name, configs, measure, *parents, holds=holds)
 
 
@@ -441,14 +429,12 @@ EXPERIMENTS = (
     training("accuracy_tuning", recipes_tried, keep_nothing),
     training("accuracy_by_recipe", recipes_on_test, keep_nothing),
     training("without_decay", without_decay, keep_nothing, parents=tuple(WITH_DECAY)),
-    _study_of_links(
+    _of_links(
         "scale_free", studies.scale_free, holds_degrees, "adaptive_topology", "set_mlp", WIDE
     ),
-    _study_of_links("scale_free_long", studies.scale_free, holds_degrees, "set_mlp_long"),
-    _study_of_links(
-        "network_structure", studies.network_structure, holds_links, "adaptive_topology"
-    ),
-    _study_of_links(
+    _of_links("scale_free_long", studies.scale_free, holds_degrees, "set_mlp_long"),
+    _of_links("network_structure", studies.network_structure, holds_links, "adaptive_topology"),
+    _of_links(
         "visible_connectivity", studies.visible_connectivity, holds_degrees, "adaptive_topology"
     ),
 )

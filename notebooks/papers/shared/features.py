@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lib import checkpoints, data
 from lib._boundary import RAW, check_known, explained, refusing_damage, whole
-from lib.data import fetch
+from lib.data import Split, fetch
 from papers.shared import backbone
 from papers.shared.backbone import Extractor
 
@@ -52,40 +52,6 @@ SOURCES = {
     "digits_high": Source(),
 }
 DIGITS = {"digits_low": range(5), "digits_high": range(5, 10)}  # the tiny network saw the high ones
-
-
-@dataclass(frozen=True, eq=False)
-class FeatureSplit:
-    """Features of one data set in three parts; the test part is for reporting.
-
-    Args:
-        x_train, x_valid, x_test: (N, n_features) float32.
-        y_train, y_valid, y_test: (N,) int64.
-        dataset, extractor: names.
-        sha256: {"weights", "images"}, of what the features were made of.
-        notice: one line to be said with every result; empty when there is nothing to say.
-    """
-
-    x_train: Tensor
-    y_train: Tensor
-    x_valid: Tensor
-    y_valid: Tensor
-    x_test: Tensor
-    y_test: Tensor
-    dataset: str
-    extractor: str
-    sha256: dict[str, str]
-    notice: str = ""
-
-    @property
-    def n_features(self) -> int:
-        """Number of features."""
-        return self.x_train.shape[1]
-
-    @property
-    def n_classes(self) -> int:
-        """Number of classes."""
-        return int(self.y_train.max()) + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +112,10 @@ def _some_digits(arrays: dict[str, np.ndarray], digits: range) -> dict[str, np.n
 
 
 @lru_cache(maxsize=16)
-def load(dataset: str, extractor: str = "mobilenet_v2") -> FeatureSplit:
+def load(dataset: str, extractor: str = "mobilenet_v2") -> Split:
     """The features of a data set, computed where they are not stored; not to be modified.
+
+    Its source is the extractor, and its hash that of the images.
 
     A fifth of the training part is for validation, drawn as :func:`lib.data.load` draws. Features
     of the tiny network are made anew each time, in a second.
@@ -170,10 +138,8 @@ def load(dataset: str, extractor: str = "mobilenet_v2") -> FeatureSplit:
     for part in ("train", "valid", "test"):
         for values in ("x", "y"):
             tensors[f"{values}_{part}"] = torch.from_numpy(arrays[f"{values}_{part}"])
-    sha256 = {"weights": network.sha256, "images": pictures.sha256}
-    return FeatureSplit(
-        **tensors, dataset=dataset, extractor=extractor, sha256=sha256, notice=pictures.notice
-    )
+    told = {"sha256": pictures.sha256, "notice": pictures.notice}
+    return Split(**tensors, name=dataset, source=extractor, **told)
 
 
 def in_parts(dataset: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -197,7 +163,7 @@ def is_here(dataset: str, extractor: str = "mobilenet_v2") -> bool:
     return stored or backbone.is_here(extractor)
 
 
-def strangers(splits: Sequence[FeatureSplit], n: int, part: str) -> Tensor:
+def strangers(splits: Sequence[Split], n: int, part: str) -> Tensor:
     """Features of images of other data sets, evenly by data set and, within each, by class.
 
     Source: [Poyatos2023] Section 4, the set that is out of the distribution.
@@ -208,13 +174,7 @@ def strangers(splits: Sequence[FeatureSplit], n: int, part: str) -> Tensor:
         n: number of strangers: fewer come where a set has less than its share.
         part: "train", "valid" or "test".
     Returns: (n, n_features) float32.
-    Raises: ValueError if there is no other data set, or the extractors differ.
     """
-    if not splits:
-        raise ValueError("there is no other data set to take strangers from: give at least one")
-    extractors = {split.extractor for split in splits}
-    if len(extractors) > 1:
-        raise ValueError(f"strangers by {sorted(extractors)}: give features of one extractor")
     chosen = []
     for number, split in enumerate(splits):
         share = n // len(splits) + (number < n % len(splits))

@@ -92,6 +92,26 @@ def with_stand_in(make: Callable[[Run], Run], parent: Run) -> Run:
     return dataclasses.replace(study, stand_in=make(parent.stand_in))
 
 
+def studies_of(
+    experiment: str,
+    parents: Callable[[str], list[Run]],
+    amounts: dict[str, dict[str, Any]],
+    profile: str,
+) -> list[Run]:
+    """A study of each run of a profile, with its variant.
+
+    Args:
+        experiment: whose studies they are.
+        parents: profile -> the runs.
+        amounts: by profile, how much is measured.
+    """
+
+    def make(parent: Run) -> Run:
+        return study_of(experiment, parent, variant=parent.variant, **amounts[profile])
+
+    return [with_stand_in(make, parent) for parent in parents(profile)]
+
+
 def images(study: Study, n: int | None = None) -> tuple[Tensor, Tensor]:
     """The images of a study and their labels, classes in proportion, the same ones for every
     network; smaller numbers of images lie within larger ones.

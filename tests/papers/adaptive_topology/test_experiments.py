@@ -22,18 +22,18 @@ def test_headline_radius_is_where_the_dense_network_keeps_half_its_accuracy(data
     assert abs(experiments.HEADLINE_RADIUS[dataset] - half) <= 0.0025  # given to .005
 
 
-def test_siblings_share_profile_data_set_and_seed():
+def test_networks_alike_share_profile_data_set_and_seed():
     run = EXPERIMENTS["adaptive_topology"].runs("paper")[7]
-    found = experiments.siblings(run)
+    found = experiments.alike(run)
     assert sorted(other.method for other in found) == sorted(experiments.COMPARED)
     assert run in found
     assert {(o.dataset, o.seed, o.epochs > 9) for o in found} == {(run.dataset, 2, True)}
-    assert experiments.siblings(SparseTraining("made")) == [SparseTraining("made")]
+    assert experiments.alike(SparseTraining("made")) == []
 
 
-def test_siblings_of_a_stand_in_are_stand_ins():
+def test_networks_like_a_stand_in_are_stand_ins():
     runs = EXPERIMENTS["adaptive_topology"].runs("quick")
-    found = experiments.siblings(runs[0].stand_in)
+    found = experiments.alike(runs[0].stand_in)
     assert found == [run.stand_in for run in runs]
 
 

@@ -17,20 +17,9 @@ def local(seed=0, n_units=2000, **fields):
     return LocalLayer(experiment, dataset="cifar10", seed=seed, n_units=n_units, **fields)
 
 
-def learned(seed=0, n_units=2000, off_norm=0.0, lowest_mean=0.0, **fields):
-    """A record of a layer, looked at twice."""
-    run = local(seed, n_units, **fields)
-    last = {
-        "off_norm_fraction": off_norm,
-        "lowest_mean": lowest_mean,
-        "effective_units": 300.0,
-        "changed": 1.0,
-        "exponent": 2.5,
-        "r_squared": 0.9,
-        "probe_accuracy": 0.4,
-    }
-    metrics = pd.DataFrame([{"epoch": 0}, {"epoch": run.epochs, **last}])
-    return Record(run, metrics, {}, {"final": {"probe_accuracy": 0.4}})
+def learned(arrays):
+    """A record of a layer that holds these arrays."""
+    return Record(local(), pd.DataFrame(), arrays, {})
 
 
 def network(method, seed, n_units=2000, layer=None, **fields):
@@ -70,7 +59,6 @@ def attacked(
     *,
     variant=CORRECTED,
     reached=True,
-    best_epoch=1,
     last_accuracy=0.1,
     **fields,
 ):
@@ -84,26 +72,12 @@ def attacked(
         rows.append(("median of fooled", attack, value))
         rows.append(("largest tried", attack, 2 * value))
         rows.append(("fooled", attack, 1.0 if reached else 0.3))
-    final = {
-        "test_accuracy": last_accuracy,
-        "best_test_accuracy": accuracy,
-        "best_epoch": best_epoch,
-        "squared_weights": [4.0, 6.0],
-    }
+    final = {"test_accuracy": last_accuracy, "best_test_accuracy": accuracy}
     metrics = pd.DataFrame(rows, columns=LINES)
     return study("wide_attacks", run, metrics, final=final, variant=variant)
 
 
-def spectrum(
-    run,
-    exponents,
-    *,
-    r_squared=0.99,
-    eigenvalues=None,
-    draws=(0.0, 0.0),
-    variant=CORRECTED,
-    best_epoch=1,
-):
+def spectrum(run, exponents, *, r_squared=0.99, eigenvalues=None, variant=CORRECTED):
     """A study of spectra with an exponent for each input, over the released ranks."""
     rows = []
     for given, exponent in exponents.items():
@@ -114,9 +88,7 @@ def spectrum(
         eigenvalues = np.arange(1.0, 601.0) ** -2.0
     arrays = {
         "eigenvalues.linear1.images": np.asarray(eigenvalues, np.float32),
-        "draw.r_squared.linear1.0": r_squared + np.asarray(draws),
-        "draw.exponent.linear1.0": 2.0 + np.asarray(draws),
+        "draw.r_squared.linear1.0": np.full(2, r_squared),
     }
-    final = {"best_epoch": best_epoch}
     metrics = pd.DataFrame(rows, columns=FITS)
-    return study("wide_spectra", run, metrics, arrays, final, variant)
+    return study("wide_spectra", run, metrics, arrays, variant=variant)

@@ -110,12 +110,6 @@ def test_as_released_accuracy_is_that_of_the_last_epoch():
 # what nothing bounds
 
 
-@pytest.mark.parametrize("fields", [{"n_units": 500}, {"limit": 20_000}, {"best_epoch": 40}])
-@pytest.mark.parametrize(("ratio", "verdict"), [(2.0, "holds"), (0.8, "fails"), (1.0, "open")])
-def test_smaller_networks_are_judged_at_what_was_run(fields, ratio, verdict):
-    assert judged("H02", compared("kh", ratio, **fields)) == verdict
-
-
 @pytest.mark.parametrize("claim", ["H02", "H04"])
 @pytest.mark.parametrize("ratio", [2.0, 0.8])
 def test_medians_that_no_perturbation_reached_bound_nothing(claim, ratio):
@@ -134,14 +128,6 @@ def test_medians_that_no_perturbation_reached_bound_nothing(claim, ratio):
 
 def test_sizes_of_perturbations_do_not_matter_to_accuracy():
     assert judged("H03", compared("kh", reached=False)) == "holds"
-
-
-def test_a_median_that_claims_do_not_use_bounds_as_before():
-    records = compared("kh")
-    for record in records:
-        record.metrics.loc[len(record.metrics)] = ("median", "deepfool", np.inf)
-        record.metrics.loc[len(record.metrics)] = ("largest tried", "deepfool", 1.0)
-    assert judged("H02", records) == "holds"
 
 
 @pytest.mark.parametrize("epochs", [300, 1000])
@@ -207,13 +193,12 @@ def test_median_that_is_not_reached_bounds_nothing_on_common_images(method):
 # H01
 
 
-def straight(r_squared, seeds=5, draws=(0.0, 0.0), **fields):
+def straight(r_squared):
     """Spectra of layers with this R², on average."""
     records = []
-    for seed in range(seeds):
+    for seed in range(5):
         value = r_squared + NOISE[seed] / 20
-        run = local(seed, **fields)
-        one = spectrum(run, {"images": 2.5}, r_squared=value, draws=draws, variant=RELEASED)
+        one = spectrum(local(seed), {"images": 2.5}, r_squared=value, variant=RELEASED)
         records.append(one)
     return records
 
@@ -234,18 +219,6 @@ def test_what_was_straight_before_learning_is_told():
     rows = CLAIMS["H01"].readings(records).set_index("reading")
     learned = rows.loc["R², ranks 10 to 500, ordinary, minus that before learning, 2,000 units"]
     assert learned["value"] == pytest.approx(0.04) and learned["verdict"] == "holds"
-
-
-def test_one_layer_of_the_published_width_decides_nothing():
-    records = straight(0.99, n_units=500) + straight(0.9, seeds=1)
-    found = CLAIMS["H01"].measure(records)
-    assert found.n == 1 and found.high == math.inf
-    assert judged("H01", records) == "open"
-
-
-@pytest.mark.parametrize(("r_squared", "verdict"), [(0.99, "holds"), (0.9, "fails")])
-def test_narrower_layers_are_judged_where_no_others_were_run(r_squared, verdict):
-    assert judged("H01", straight(r_squared, n_units=500)) == verdict
 
 
 def test_shares_of_layers_have_exact_intervals():

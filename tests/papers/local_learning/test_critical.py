@@ -68,13 +68,12 @@ def test_one_step_within_bounds_moves_every_pixel(name, line, generator):
 
 def test_bisection_finds_what_the_scan_finds(line):
     model, x, y = line
-    ready = critical._ready(model, x, y)
 
     def move(rows, size):
         return x[rows] + size * (1 - 2.0 * y[rows, None])
 
-    scanned = critical._first(ready, x, y, move, SIZES)
-    bisected = critical._by_bisection(ready, x, y, move, SIZES)
+    scanned = critical._first(model, x, y, move, SIZES)
+    bisected = critical._by_bisection(model, x, y, move, SIZES)
     torch.testing.assert_close(bisected.size, scanned.size)
     torch.testing.assert_close(bisected.norm, scanned.norm)
     assert scanned.fooled.all() and bisected.fooled.all()
@@ -133,13 +132,6 @@ def test_a_saturated_loss_stops_the_released_attack_alone(line):
     corrected = critical.fgsm(model, x[far], y[far], sizes=SIZES, white=1.0)
     assert not released.fooled.any()
     assert corrected.fooled.all()
-
-
-@pytest.mark.parametrize("name", GRADIENT)
-def test_images_that_are_misclassified_are_refused(name, line, generator):
-    model, x, y = line
-    with pytest.raises(ValueError, match="40 of 40 images are misclassified"):
-        GRADIENT[name](model, x, 1 - y, sizes=SIZES, **options(name, generator))
 
 
 # ------------------------------------------------------------------------------------ medians

@@ -23,7 +23,7 @@ def layer_of(density, generator):
 @pytest.mark.parametrize(("order", "rank"), [(2, 2), (3, 4)])
 def test_update_is_the_dense_one_at_the_links(x, density, order, rank, generator):
     layer = layer_of(density, generator)
-    options = {"norm_order": order, "rank": rank, "radius": 1.3}
+    options = {"norm_order": order, "rank": rank}
     desired = rule.summed_update(layer.to_dense().detach(), x, **options)
     actual = rule.sparse_summed_update(layer, x, **options)
     torch.testing.assert_close(actual, desired.flatten()[layer.support.keys])

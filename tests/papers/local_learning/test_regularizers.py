@@ -182,8 +182,8 @@ def test_penalty_is_invariant_to_rotations(network, x, generator):
 
 def test_penalty_of_all_images_is_the_distance_of_their_spectrum(network, x):
     eigenvalues = torch.linalg.eigvalsh(network.hidden(x).t().cov()).flip(0)
-    desired = 3 * regularizers.spectral_distance(eigenvalues, exponent=2.0, first=2)
-    penalty = Spectral(coupling=3.0, exponent=2.0, first=2)
+    desired = 3 * regularizers.spectral_distance(eigenvalues, first=2)
+    penalty = Spectral(coupling=3.0, first=2)
     penalty.begin(x)
     torch.testing.assert_close(penalty(network, x), desired)
 

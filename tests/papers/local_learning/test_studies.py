@@ -1,7 +1,5 @@
 """Studies of networks that are linear, and of layers whose spectrum is that of the images."""
 
-import dataclasses
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -278,7 +276,7 @@ def test_laws_are_compared_on_the_stored_eigenvalues(eigenvalues, supported):
 def test_receptive_fields_are_images_with_colours_averaged():
     weights = np.arange(2 * 3 * 4.0).reshape(2, 12)  # two units, 2 x 2 pixels of three colours
     arrays = {f"{FIELDS}10": weights, f"{FIELDS}2": weights + 1, "layer.weight": weights}
-    record = dataclasses.replace(learned(), arrays=arrays)
+    record = learned(arrays)
     found = studies.receptive_fields([record], seed=0, n=1)
     assert studies.receptive_fields([record], seed=1) == {}
     assert list(found) == ["epoch 2", "epoch 10"]
@@ -286,7 +284,7 @@ def test_receptive_fields_are_images_with_colours_averaged():
 
 
 def test_receptive_fields_of_two_layers_of_a_seed_are_refused():
-    record = dataclasses.replace(learned(), arrays={f"{FIELDS}2": np.zeros((2, 12))})
+    record = learned({f"{FIELDS}2": np.zeros((2, 12))})
     with pytest.raises(ValueError, match="several layers of seed 0: give those of one variant"):
         studies.receptive_fields([record, record], seed=0)
 

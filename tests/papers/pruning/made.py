@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from lib.data import Split
 from papers.pruning import fronts, tasks
 from papers.pruning.studies import COLUMNS, FrontStudy
 from papers.pruning.training import MaskSearch, minimised
-from papers.shared.features import FeatureSplit
 
 N_FEATURES, N_TELLING, N_CLASSES = 24, 6, 3
 
@@ -26,9 +26,7 @@ def split(seed=0, n=90, name="rsmas", shift=0.0, n_classes=N_CLASSES):
             x[y == label, telling] += 2.5
         parts[f"x_{part}"] = torch.from_numpy(x).float()
         parts[f"y_{part}"] = torch.from_numpy(y)
-    return FeatureSplit(
-        **parts, dataset=name, extractor="tiny", sha256={"images": "0", "weights": "1"}
-    )
+    return Split(**parts, name=name, source="tiny", sha256="0")
 
 
 def task(seed=0, n=90):

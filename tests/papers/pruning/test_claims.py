@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.report import labels
 from lib.report.verdicts import published
 from papers.pruning import claims
 from papers.pruning.claims import CLAIMS
@@ -25,20 +24,6 @@ def judged(claim, records):
 
 def direction(claim, records):
     return judging.row_of(claim, CLAIMS[claim].measure(records))["direction"]
-
-
-def accurate(seed, gain, dataset="rsmas"):
-    rows = [
-        {"kind": "front", "test_accuracy": 0.8 + gain / 100},
-        {"kind": "fresh", "seed": 1, "test_accuracy": 0.8 + gain / 100},
-        {"kind": "full", "member": -1, "seed": 10_000 + seed, "test_accuracy": 0.8},
-        {"kind": "full", "member": -1, "seed": 1, "test_accuracy": 0.8},
-    ]
-    return studied(seed, rows, dataset)
-
-
-def related(seed, values, dataset="rsmas"):
-    return searched(seed, values, dataset=dataset)
 
 
 def hidden(seed, kept, moved, others=0.8, dataset="rsmas", variant="corrected"):
@@ -67,38 +52,9 @@ def voting(seed, gain, gain_auroc, dataset="rsmas"):
     return studied(seed, rows, dataset)
 
 
-@pytest.mark.parametrize(
-    ("gains", "verdict"),
-    [
-        ((-3, -2), "fails"),
-        ((2, 3), "open"),  # a data set that was not run could be worse
-        ((-3, 3), "fails"),
-        ((-0.15, 3), "open"),  # as accurate, within what S01 allows as well
-        ((-0.25, 3), "fails"),
-    ],
-)
-def test_accuracy_is_judged_on_the_worst_data_set(gains, verdict):
-    records = [accurate(seed, gains[0] + seed / 1e4) for seed in range(5)]
-    records += [accurate(seed, gains[1] + seed / 1e4, "cifar10") for seed in range(5)]
-    assert judged("E01", records) == verdict
-    worst = CLAIMS["E01"].measure(records)
-    assert worst.at == labels.dataset("rsmas") and worst.low == -np.inf < worst.high < np.inf
-    assert judged("E01", records[:2] + records[5:]) == "open"  # of two runs
-
-
 def test_readings_allow_what_the_claim_allows():
     threshold = float(TABLE.set_index("id").loc["E01", "threshold"])
     assert claims.ALLOWED == threshold
-
-
-def test_accuracy_of_another_variant_is_not_counted():
-    records = [accurate(seed, -3) for seed in range(5)]
-    changed = []
-    for record in records:
-        run = types.SimpleNamespace(**{**vars(record.config), "variant": "as released"})
-        contents = {"metrics": record.metrics, "arrays": {}, "environment": {}}
-        changed.append(types.SimpleNamespace(config=run, **contents))
-    assert CLAIMS["E01"].measure(changed) is None
 
 
 def test_votes_are_judged_on_the_plain_division_alone():
@@ -108,31 +64,6 @@ def test_votes_are_judged_on_the_plain_division_alone():
         run = dataclasses.replace(record.config, variant="near duplicates together")
         records.append(types.SimpleNamespace(**{**vars(record), "config": run}))
     pd.testing.assert_frame_equal(claims.vote_readings(records), before)
-
-
-def test_one_unrelated_pair_refutes_the_relation():
-    # density rises with accuracy, AUROC stands in no order with either
-    auroc = [0.6, 0.9, 0.5, 0.8, 0.7, 0.65, 0.85]
-    values = [(0.5 + i / 20, 0.1 + i / 20, auroc[i]) for i in range(7)]
-    records = [related(seed, values) for seed in range(5)]
-    assert CLAIMS["E02"].measure(records).value < 0.3 and judged("E02", records) == "fails"
-
-
-def test_objectives_that_oppose_each_other_are_not_directly_related():
-    values = [(0.5 + i / 20, 0.1 + i / 20, 0.9 - i / 20) for i in range(7)]  # all on the front
-    records = [related(seed, values) for seed in range(5)]
-    assert CLAIMS["E02"].measure(records).value == pytest.approx(-1)
-    assert judged("E02", records) == "fails"
-    readings = claims.relation_readings(records).set_index("reading")
-    assert readings.loc["accuracy and AUROC, front of a run", "verdict"] == "fails"
-
-
-def test_weak_relations_of_both_signs_do_not_add_up_to_one():
-    rising = [(0.5 + i / 20, 0.1 + i / 20, 0.2 + i / 20) for i in range(7)]
-    falling = [(x, density, 0.9 - auroc) for x, density, auroc in rising]
-    records = [related(seed, rising if seed % 2 else falling) for seed in range(10)]
-    assert CLAIMS["E02"].measure(records).value == pytest.approx(0)
-    assert judged("E02", records) == "open"
 
 
 def of_density(rng, n=200):
@@ -153,7 +84,7 @@ def test_relation_by_density_alone_is_none_over_all_masks_when_it_is_held(rng):
 def test_pooled_fronts_are_one_front_without_an_interval():
     first = [(0.5, 0.1, 0.5), (0.6, 0.2, 0.6), (0.7, 0.3, 0.8)]
     second = [(0.55, 0.15, 0.7), (0.58, 0.2, 0.59), (0.7, 0.3, 0.79)]  # the last two dominated
-    readings = claims.relation_readings([related(0, first), related(1, second)])
+    readings = claims.relation_readings([searched(0, first), searched(1, second)])
     row = readings.set_index("reading").loc["accuracy and AUROC, fronts of all runs pooled"]
     # accuracies .5 .55 .6 .7, AUROC .5 .7 .6 .8: ranks 1 2 3 4 and 1 3 2 4
     assert row["value"] == pytest.approx(0.8)
@@ -179,13 +110,6 @@ def test_other_divisions_of_the_images_are_readings_of_their_own():
     assert readings[words] == pytest.approx(-10) and len(readings) == 4
 
 
-def test_losses_that_could_go_either_way_are_open():
-    records = [hidden(seed, kept=0.6 + 0.1 * (seed % 2), moved=0.65) for seed in range(6)]
-    assert judged("E03", records) == "open"
-    records = [hidden(seed, kept=0.8 + seed / 100, moved=0.6) for seed in range(6)]
-    assert judged("E03", records) == "fails"
-
-
 def test_vote_is_held_against_the_best_of_its_front_in_each_objective():
     records = [voting(seed, 2 + seed / 10, -1 - seed / 10) for seed in range(5)]
     assert judged("E04", records) == "undecidable"  # the paper does not say how a vote is chosen
@@ -196,11 +120,3 @@ def test_vote_is_held_against_the_best_of_its_front_in_each_objective():
     assert readings["vote minus the front's most accurate, accuracy"] == pytest.approx(2.2)
     assert readings["vote minus the front's best in AUROC, AUROC"] == pytest.approx(-1.2)
     assert readings["vote minus the most accurate that votes, accuracy"] == pytest.approx(32.2)
-
-
-def test_vote_that_gains_both_is_open_until_all_data_sets_are_run():
-    records = [voting(seed, 2 + seed / 10, 1 + seed / 10) for seed in range(5)]
-    assert direction("E04", records) == "open"
-    records += [voting(seed, 2 + seed / 10, -1 - seed / 10, "cifar10") for seed in range(5)]
-    assert direction("E04", records) == "fails"
-    assert CLAIMS["E04"].measure(records).at == labels.dataset("cifar10")

@@ -229,7 +229,7 @@ def numbered(name, counts):
     """A split whose features number the set and the class."""
     y = torch.from_numpy(np.repeat(np.arange(len(counts)), counts))
     x = torch.stack([torch.full((len(y),), float(name)), y.double()], dim=1)
-    return features.FeatureSplit(x, y, x, y, x, y, str(name), "tiny", {})
+    return data.Split(x, y, x, y, x, y, str(name), "tiny", "")
 
 
 def test_strangers_come_evenly_by_set_and_class():
@@ -244,10 +244,3 @@ def test_strangers_come_evenly_by_set_and_class():
 
 def test_set_with_too_few_images_gives_all_it_has():
     assert len(features.strangers([numbered(0, [3]), numbered(1, [9])], 10, "test")) == 8
-
-
-def test_strangers_of_no_set_or_of_two_extractors_are_refused(low):
-    with pytest.raises(ValueError, match="no other data set"):
-        features.strangers([], 10, "test")
-    with pytest.raises(ValueError, match="give features of one extractor"):
-        features.strangers([low, replace(low, extractor="mobilenet_v2")], 10, "test")

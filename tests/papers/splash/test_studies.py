@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 import torch
 
-from lib import data
 from lib.report.claims import at_common
 from lib.report.frames import tidy
 from lib.runs.records import Store
@@ -135,14 +134,6 @@ def test_constants_of_layers_and_their_products_agree(records):
         product = frame.query("measure == 'linear product' and method == @method")["value"]
         assert own["place"].iloc[0] == "conv1" and len(own) == 7
         assert own["value"].prod() == pytest.approx(product.item(), rel=1e-5)
-
-
-def test_images_are_of_the_validation_part_where_there_is_one():
-    parent = dataclasses.replace(SMALL, validation=100)
-    study = experiments.study_of("unit_robustness", parent, images=20, factors=1)
-    x, y = studies.images(study)
-    valid = data.load("digits", validation=100).x_valid
-    assert all((valid == image).flatten(1).all(1).any() for image in x) and len(y) == 20
 
 
 # networks at equal accuracy and at equal slope over margin, on curves whose answer is known

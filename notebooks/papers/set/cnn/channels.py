@@ -3,7 +3,6 @@ much it says of the class.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,9 +12,6 @@ from torch import Tensor, nn
 from lib.layers import SparseLinear
 from lib.report.frames import NETWORK, facts
 from lib.runs.record import Record
-
-ARRAYS = "channels."  # first part of the names of what a record holds of them
-LINKS, USEFULNESS = "links", "usefulness"
 
 
 def usefulness(maps: Tensor, y: Tensor) -> Tensor:
@@ -55,23 +51,9 @@ def links_of_channels(layer: nn.Module, n_channels: int) -> Tensor:
     return of_pixels.view(n_channels, pixels).sum(1)
 
 
-def arrays(rows: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """Arrays of a record: (epochs + 1, C) links and usefulness, from the start on.
-
-    Args:
-        rows: keys "links_of_channels" and "usefulness", a list each, in the order of epochs.
-    """
-    links = [row["links_of_channels"] for row in rows]
-    shares = [row["usefulness"] for row in rows]
-    return {
-        f"{ARRAYS}{LINKS}": np.array(links, dtype=np.int32),
-        f"{ARRAYS}{USEFULNESS}": np.array(shares, dtype=np.float32),
-    }
-
-
 def keep(record: Record, name: str) -> bool:
     """Shipped arrays of a record."""
-    return name.startswith(ARRAYS)
+    return name.startswith("channels.")
 
 
 def by_epoch(records: Sequence[Record]) -> pd.DataFrame:
@@ -82,11 +64,11 @@ def by_epoch(records: Sequence[Record]) -> pd.DataFrame:
     Returns: what names the network (:data:`lib.report.frames.NETWORK`), epoch, channel, links,
         usefulness.
     """
-    measures = [LINKS, USEFULNESS]
+    measures = ["links", "usefulness"]
     parts = [pd.DataFrame(columns=["experiment", *NETWORK, "epoch", "channel", *measures])]
     for record in records:
-        values = {name: record.arrays[f"{ARRAYS}{name}"] for name in measures}  # (epochs + 1, C)
-        epoch, channel = np.indices(values[LINKS].shape)
+        values = {name: record.arrays[f"channels.{name}"] for name in measures}  # (epochs + 1, C)
+        epoch, channel = np.indices(values["links"].shape)
         columns = {"epoch": epoch, "channel": channel, **values}
         table = pd.DataFrame({name: array.ravel() for name, array in columns.items()})
         parts.append(table.assign(**facts(record)))

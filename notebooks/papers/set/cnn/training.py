@@ -1,7 +1,7 @@
 """The runs that train a convolutional network, or top layers on frozen features."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from lib import data, train
 from lib._boundary import check_known
 from lib.models import count_parameters
 from papers.set.cnn import channels, network
-from papers.shared import features
+from papers.shared import backbone, features
 from papers.shared.sparse_training import SparseTraining
 from papers.shared.training import Watch
 
@@ -27,6 +27,9 @@ class OnMaps(SparseTraining):
     """Training of two layers and an output on top of maps, whose channels are watched: how many
     links each has and how much it says of the class. The method is what lies on top.
 
+    A kind must have ``top`` (the network -> its top layers, the first of them named linear1) and
+    ``maps`` (network, examples -> (N, channels, pixels), what the top layers see of them).
+
     Args:
         hidden: widths of the two layers.
     """
@@ -38,14 +41,6 @@ class OnMaps(SparseTraining):
         """Refuse what is out of range. Raises ValueError."""
         check_known("method", self.method, TOPS)
         super().check()
-
-    def top(self, model: nn.Sequential) -> nn.Sequential:
-        """The top layers of the network, the first of them named linear1."""
-        raise NotImplementedError(f"{type(self).__name__} has no top")
-
-    def maps(self, model: nn.Sequential, x: Tensor) -> Tensor:
-        """(N, channels, pixels) what the top layers see of examples (N, features...)."""
-        raise NotImplementedError(f"{type(self).__name__} has no maps")
 
     def watch(self, split: data.Split) -> Watch:
         """Notes links and usefulness of every channel, on some training examples."""
@@ -61,7 +56,9 @@ class OnMaps(SparseTraining):
 
     def watched(self, rows: list[dict[str, Any]], model: nn.Sequential) -> dict[str, np.ndarray]:
         """Links and usefulness of every channel, (epochs + 1, channels)."""
-        return channels.arrays(rows)
+        links = np.array([row["links_of_channels"] for row in rows], np.int32)
+        useful = np.array([row["usefulness"] for row in rows], np.float32)
+        return {"channels.links": links, "channels.usefulness": useful}
 
     def facts(self, split: data.Split, model: nn.Sequential) -> dict[str, Any]:
         """The weights in training: those of the top, as Fig. 7 counts them, and those below."""
@@ -143,25 +140,24 @@ class TopTraining(OnMaps):
     def split(self) -> data.Split:
         """The features of all training and test images."""
         found = self._features()
-        return data.Split(
+        return replace(
+            found,
             x_train=torch.cat([found.x_train, found.x_valid]),
             y_train=torch.cat([found.y_train, found.y_valid]),
-            x_test=found.x_test,
-            y_test=found.y_test,
             x_valid=None,
             y_valid=None,
             name=self.dataset,
-            source=self.extractor,
             sha256=data.origin(self.dataset)["sha256"],
-            notice=found.notice,
         )
 
     def facts(self, split: data.Split, model: nn.Sequential) -> dict[str, Any]:
         """The weights counted, and hashes of what the features were made of."""
-        source = {"source": split.source, "sha256": split.sha256, **self._features().sha256}
-        return {**super().facts(split, model), "data": source}
+        facts = super().facts(split, model)
+        facts["data"]["weights"] = backbone.extractor(self.extractor).sha256
+        facts["data"]["images"] = self._features().sha256
+        return facts
 
-    def _features(self) -> features.FeatureSplit:
+    def _features(self) -> data.Split:
         name = ON_DIGITS if self.dataset == "digits" else self.dataset
         return features.load(name, self.extractor)
 

@@ -10,7 +10,7 @@ from papers.set.rbm import studies, training
 from papers.set.rbm.training import VISIBLE_STARTS, RBMTraining
 from papers.set.studies import visible_connectivity
 from papers.shared import study, trained
-from papers.shared.study import Study, Table, study_of, with_stand_in
+from papers.shared.study import studies_of
 from papers.shared.tables import Fields, grid
 
 Runs = list[RBMTraining]
@@ -194,7 +194,11 @@ def wide(profile: str) -> Runs:
 
 # ------------------------------------------------------------- studies of the links: Fig. 3, 4
 
-REPLICATES = {"smoke": 10, "quick": 50, "paper": 200}
+REPLICATES: dict[str, Fields] = {
+    "smoke": {"draws": 10},
+    "quick": {"draws": 50},
+    "paper": {"draws": 200},
+}
 
 
 def evolved_on_dna(profile: str) -> Runs:
@@ -207,18 +211,6 @@ def on_images(profile: str) -> Runs:
     images = ("mnist", "caltech28", "digits")
     runs = table_2(profile)
     return [run for run in runs if run.method in ("set", "fixed") and run.dataset in images]
-
-
-def configs_of_studies(
-    profile: str, experiment: str, parents: Callable[[str], Runs]
-) -> list[Study]:
-    """A study of each of these machines."""
-
-    def make(parent: RBMTraining) -> Study:
-        draws = REPLICATES[profile]
-        return study_of(experiment, parent, variant=parent.variant, draws=draws)
-
-    return [with_stand_in(make, parent) for parent in parents(profile)]
 
 
 def study_numbers(record: Record) -> Fields:
@@ -236,13 +228,8 @@ def _training(
     return Experiment(name, configs, training.make, numbers=training.numbers, keeps=keeps)
 
 
-def _study(
-    name: str,
-    measure: Callable[[Study, Record], Table],
-    parents: Callable[[str], Runs],
-    parent: str,
-) -> Experiment:
-    configs = partial(configs_of_studies, experiment=name, parents=parents)
+def _study(name: str, measure: Callable, parents: Callable[[str], Runs], parent: str) -> Experiment:
+    configs = partial(studies_of, name, parents, REPLICATES)
     told = {"holds": trained.holds_degrees, "numbers": study_numbers}
     return study.measuring(name, configs, measure, parent, **told)
 

@@ -193,7 +193,7 @@ class Estimator:
         log_z = ais.forward(rbm, self.base, betas, chains=self.run.chains, seed=seed)
         by_part = {}
         for part, x in self.parts.items():
-            by_part[part] = ais.log_likelihood(rbm, log_z, x, ceiling=self.ceilings[part])
+            by_part[part] = ais.log_likelihood(rbm, log_z, x, self.ceilings[part])
         return log_z, by_part
 
     def columns(self, rbm: RBM, epoch: int) -> dict[str, Any]:

@@ -35,7 +35,6 @@ def record(
     se=0.01,
     ess=90.0,
     curve=(),
-    curve_ess=(),
     **fields,
 ):
     """A record whose best machine has this test likelihood, and after epochs those of the curve."""
@@ -48,7 +47,7 @@ def record(
     )
     curve = list(curve) or [test - 5, test]
     table = {"epoch": range(1, len(curve) + 1), "links": 4730, "test": curve, "impossible": 0}
-    table["ess"] = curve_ess or 90.0
+    table["ess"] = 90.0
     valid = test if valid is None else valid
     best = {
         "links": {"set": 3311, "fixed": 4730, "fixed_final": 3440, "dense": 45_000}[method],
