@@ -12,7 +12,17 @@ from lib.runs.record import Record
 from papers.set import studies
 from papers.set.training import RegularisedTraining
 from papers.shared import study, tuning
-from papers.shared.methods import ER_20, GROWTH, NETWORKS, PUBLISHED, WIDE, Fields, profiled, tabled
+from papers.shared.methods import (
+    ER_20,
+    GROWTH,
+    NETWORKS,
+    PUBLISHED,
+    QUICK,
+    WIDE,
+    Fields,
+    profiled,
+    tabled,
+)
 from papers.shared.sparse_training import SparseTraining
 from papers.shared.study import studies_of
 from papers.shared.tables import part
@@ -50,15 +60,18 @@ def set_mlp(profile: str) -> Runs:
     return tabled(
         "set_mlp",
         profile,
-        part(tuned, smoke={"seed": range(2)}, quick={"seed": range(2)}),
+        part(tuned, smoke={"seed": range(2)}, quick={**QUICK, "seed": range(2)}),
         {"paper": {**tuned, "method": ["set_random_removal"]}},
         part(
-            {**tuned, "dataset": SAMPLE, "epochs": 20}, smoke=None, quick={**IF_HERE, "epochs": 5}
+            {**tuned, "dataset": SAMPLE, "epochs": 20},
+            smoke=None,
+            quick={**QUICK, **IF_HERE, "epochs": 5},
         ),
         {"paper": {**tuned, **IF_HERE, "dataset": ["higgs"], "epochs": 20}},
         part(
             {**ON_MNIST, "method": PAIR, "epochs": {"set": 300, "others": 100}, "seed": FIVE},
             smoke=None,
+            quick=QUICK,
         ),
         part(
             {**CIFAR10, "method": BASIC, "epochs": {"dense": 10, "others": 50}, "seed": THREE},
@@ -101,17 +114,17 @@ def time_to_accuracy(profile: str) -> Runs:
         profile,
         part(
             {**timed, "variant": "tuned", "method": ["set"], "epochs": 40, "seed": FIVE},
-            quick={"epochs": 6},
+            quick={**QUICK, "epochs": 6},
         ),
         part(
             {**timed, "variant": "equal time", "method": ["dense"], "epochs": 5, "seed": FIVE},
             smoke={"epochs": 1},
-            quick={"epochs": 1},
+            quick={**QUICK, "epochs": 1},
         ),
         part(
             {**timed, "variant": "longer", "method": ["dense"], "epochs": 12, "seed": range(2)},
             smoke={"epochs": 2},
-            quick={"epochs": 2},
+            quick={**QUICK, "epochs": 2},
         ),
     )
 
@@ -137,7 +150,7 @@ def densities(profile: str) -> Runs:
             "seed": THREE,
         },
         smoke={"hidden": (300, 300, 300), "density": [0.01, 0.02], "epochs": 1},
-        quick={"density": [0.01, 0.02]},
+        quick={**QUICK, "density": [0.01, 0.02]},
     )
     return tabled("densities", profile, table)
 

@@ -142,6 +142,9 @@ def trainings(
     return runs
 
 
+QUICK: Fields = {"limit": 10_000}  # examples of large data sets, in the profile "quick"
+
+
 def tabled(experiment: str, profile: str, *parts: Table) -> list[SparseTraining]:
     """The runs of the parts of an experiment that have some in a profile."""
     runs = []
@@ -170,7 +173,7 @@ def profiled(
         "seed": range(5),
     }
     narrow = {"hidden": tuple(width // 5 for width in paper["hidden"])}
-    table = part(paper, smoke=narrow, quick={"dataset": ["mnist"]})
+    table = part(paper, smoke=narrow, quick={**QUICK, "dataset": ["mnist"]})
     return trainings(network, **{**table[profile], **changes})
 
 
