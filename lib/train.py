@@ -285,6 +285,8 @@ def fit(
     try:
         if takes_classes:
             _check_classes(model, examples, ignored)
+        elif type(loss) is nn.BCEWithLogitsLoss or loss is F.binary_cross_entropy_with_logits:
+            _check_shares(examples)
         if step_loss is not None:
             training.compile_step(step_loss, perturbs)
         history = _begin(training, checkpoint)
@@ -487,6 +489,17 @@ def _check_classes(
             raise ValueError(
                 f"y_{part} holds class {int(beyond[0])}, but the model has {n_classes} outputs, for"
                 f" classes 0 to {n_classes - 1}"
+            )
+
+
+def _check_shares(examples: dict[str, tuple[Tensor, Tensor]]) -> None:
+    """Raise ValueError if a label is no share of 0 to 1, as a binary cross-entropy takes it."""
+    for part, (_, y) in examples.items():
+        beyond = y[(y < 0) | (y > 1)]
+        if len(beyond):
+            raise ValueError(
+                f"y_{part} holds {beyond[0]:g}: a binary cross-entropy takes labels from 0 to 1, as"
+                f" (y_{part} == {y.max():g}).float()"
             )
 
 

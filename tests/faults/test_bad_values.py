@@ -331,6 +331,14 @@ def test_label_beyond_the_outputs_is_refused_by_every_loss_of_classes(digits, lo
         fit(digits, n_classes=3, loss=loss)
 
 
+def test_labels_1_and_2_are_refused_by_a_binary_cross_entropy(digits):
+    """Torch lowers such a loss without end."""
+    y = {f"y_{part}": getattr(digits, f"y_{part}") % 2 + 1 for part in ("train", "test")}
+    split = dataclasses.replace(digits, **y)
+    with pytest.raises(ValueError, match=r"y_train holds 2: .* as \(y_train == 2\)\.float"):
+        fit(split, n_classes=1, loss=nn.BCEWithLogitsLoss())
+
+
 def test_label_that_a_loss_leaves_out_passes(digits):
     y = digits.y_train.clone()
     y[0] = 10
