@@ -20,12 +20,9 @@ from torch.nn import functional as F
 from .. import layers
 from . import chains, launch, losses, maps
 from .chains import NO_STEP, CannotCompile, name_of
-from .convolution import SPARE, Block, Geometry, Maps, Plan, aligned, maps_of
+from .convolution import SPARE, Geometry, Maps, Plan, aligned, maps_of
 from .maps import CONVOLUTION, INPUT, KEEP, LANES, LINEAR_PIECES, MAX, MEAN, NONE, OUTPUT
-from .rows import Tile
 
-WIDE, PIXEL = Tile("float32", 4 * LANES), Tile("float32", LANES)
-NEAR, FAR = Block("float32", LANES, 1, 1), Block("float32", LANES, 1, 2)  # strides along rows
 SHAPES = 2  # batches of other sizes whose memory is kept: the last one of an epoch is smaller
 
 # ------------------------------------------------------------------------- what a model does
@@ -596,7 +593,7 @@ class Program:
         outputs = np.empty((self.width, m.channels, m.height, m.width), np.float32)
         maps.forward_pass(
             self.rows, self.regions, self.terms, self.memory, x.reshape(-1), outputs.reshape(-1),
-            self.width, self.n_slots, WIDE, PIXEL, NEAR, FAR,
+            self.width, self.n_slots, maps.parts()[0], *maps.KINDS,
         )  # fmt: skip
         return outputs
 
@@ -613,7 +610,7 @@ class Program:
                         row["grad_" + name] = grad.data_ptr()
         maps.backward_pass(
             self.rows, self.backward_regions, self.terms, self.memory, grad_y.reshape(-1),
-            self.width, self.n_slots, WIDE, PIXEL, NEAR, FAR,
+            self.width, self.n_slots, maps.parts()[1], *maps.KINDS,
         )  # fmt: skip
         return self.grads
 

@@ -273,8 +273,8 @@ class Run(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """A convolution as the loops see it: maps of the input x, the output y and the gradients at
-    them, e and g, in pixels. The loops take it in parts: numba hands no nested tuple to threads.
+    """A convolution: maps of the input x, the output y and the gradients at them, e and g, in
+    pixels; the loops take a record of :data:`SHAPE`.
     """
 
     x: Maps
@@ -282,6 +282,15 @@ class Shape(NamedTuple):
     g: Maps
     e: Maps
     run: Run
+
+
+def integers(*names: str) -> np.dtype:
+    """A record of integers."""
+    return np.dtype([(name, np.intp) for name in names])
+
+
+MAPS = integers(*Maps._fields)
+SHAPE = np.dtype([(name, MAPS) for name in "xyge"] + [("run", integers(*Run._fields))])
 
 
 class Index(NamedTuple):
@@ -457,19 +466,19 @@ def forward_slot(s, images, outputs, width, begin, end, index, values, bias, x, 
 
 
 @parallel
-def forward_images(
-    x, y, g, e, run, images, outputs, width, index, values, bias, ordered, xs, ys, block
-):
-    """The convolution of (B, C, H, W), flat; xs, ys: (threads, numbers) room for a tile each."""
+def forward_images(shape, images, outputs, width, index, values, bias, ordered, xs, ys, block):
+    """The convolution of (B, C, H, W), flat.
+
+    shape: (1,) of SHAPE; xs, ys: (threads, numbers) room for a tile each.
+    """
     n_slots = xs.shape[0]
     n_tiles = -(-width // lanes(block))
     reordered(values, index.perm, ordered)
     for i in numba.prange(n_slots):
         slot = np.int64(i)
         first, last = part_of(slot, n_slots, n_tiles)
-        s = Shape(x, y, g, e, run)
         tiles = images, outputs, width, first, last
-        forward_slot(s, *tiles, index, ordered, bias, xs[slot], ys[slot], block)
+        forward_slot(shape[0], *tiles, index, ordered, bias, xs[slot], ys[slot], block)
 
 
 @serial
@@ -492,8 +501,7 @@ def backward_slot(
 
 @parallel
 def backward_images(
-    x, y, g, e, run, images, grad_y, grad_x, width, index, values, grad, ordered, xs, gs, es, d,
-    sums, block,
+    shape, images, grad_y, grad_x, width, index, values, grad, ordered, xs, gs, es, d, sums, block,
 ):  # fmt: skip
     """The gradients at the input (B, C, H, W), flat, and of the links.
 
@@ -504,10 +512,9 @@ def backward_images(
     for i in numba.prange(n_slots):
         slot = np.int64(i)
         first, last = part_of(slot, n_slots, n_tiles)
-        s = Shape(x, y, g, e, run)
         tiles = images, grad_y, grad_x, width, first, last
         memory = xs[slot], gs[slot], es[slot], d[slot]
-        backward_slot(s, *tiles, index, ordered, *memory, sums, block)
+        backward_slot(shape[0], *tiles, index, ordered, *memory, sums, block)
     for k in range(len(grad)):
         whole = sums[0, k]
         for t in range(1, n_tiles):
@@ -561,6 +568,7 @@ class Plan:
         out_group, band = self._bands(geometry, height, width, g.columns)
         groups = -(-n_in // in_group), -(-n_out // out_group)
         self.shape = Shape(x, y, g, e, Run(*run, top, left, sy, sx, *groups, band))
+        self.record = np.array([self.shape], SHAPE)
         o, c, dy, dx = np.unravel_index(keys, (n_out, n_in, kh, kw))
         forward = c // in_group * n_out + o
         in_x = c * x.plane + dy * x.columns + dx
@@ -624,7 +632,7 @@ class Plan:
             np.empty(self.n_links, np.float32), *self._room(n_threads, s.x, s.y)
         )  # fmt: skip
         forward_images(
-            *s, x.reshape(-1), y.reshape(-1), self.batch, self.forward_index, values, bias,
+            self.record, x.reshape(-1), y.reshape(-1), self.batch, self.forward_index, values, bias,
             *memory, self.block,
         )  # fmt: skip
         self._free.append((key, memory))
@@ -642,7 +650,7 @@ class Plan:
             aligned(self.n_tiles, self.n_links + 3),
         )
         backward_images(
-            *s, x.reshape(-1), grad_y.reshape(-1), grad_x.reshape(-1), self.batch,
+            self.record, x.reshape(-1), grad_y.reshape(-1), grad_x.reshape(-1), self.batch,
             self.backward_index, values, grad, *memory, self.block,
         )  # fmt: skip
         self._free.append((key, memory))

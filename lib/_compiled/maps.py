@@ -13,33 +13,42 @@ The gradient of a term is that behind its normalisation. What a batch normalisat
 whole batch, sums over each tile, is taken by the operation before it and added up outside.
 """
 
+import functools
+
 import numba
 import numpy as np
 
 from . import passes, rows
-from .convolution import Index, Maps, Run, backward_band, forward_tile, move_maps
-from .loops import formula, parallel, serial
+from .convolution import (
+    MAPS,
+    SHAPE,
+    Block,
+    Index,
+    backward_band,
+    forward_tile,
+    integers,
+    move_maps,
+)
+from .loops import address_of, called, formula, parallel, serial
 from .memory import INDEX, NONE, at
 from .passes import part_of
+from .rows import Tile
 
 LANES = 16  # examples of a tile, numbers of a pixel
+# what loops take at a time: of a row four pixels or one, neighbouring ones or every second one
+KINDS = Tile("float32", 4 * LANES), Tile("float32", LANES)
+KINDS += Block("float32", LANES, 1, 1), Block("float32", LANES, 1, 2)
 ZERO = np.float32(0)
 INPUT, CONVOLUTION, MAX, MEAN, KEEP, OUTPUT = range(6)  # what an operation does
 LINEAR_PIECES = 0  # the unit of slope 1 above 0, and another one below; others are of passes
 
 
-def _integers(*names: str) -> np.dtype:
-    return np.dtype([(name, np.intp) for name in names])
-
-
-MAPS, RUN = _integers(*Maps._fields), _integers(*Run._fields)
-SHAPE = np.dtype([(name, MAPS) for name in "xyge"] + [("run", RUN)])
-INDEXES = _integers("first", "n_first", "offset", "perm", "ordered")
+INDEXES = integers("first", "n_first", "offset", "perm", "ordered")
 # a term of a value: where its maps and their gradient begin, and how many numbers further those of
 # the next tile; factors and constants, the mean that was taken off, sums of each tile; its size,
 # and which of the value's channels it begins with; how many of its rows and columns make one of the
 # value's; whether its gradient has begun
-TERM = _integers(
+TERM = integers(
     "maps", "gradient", "size", "affine", "mean", "sums", "channels", "height", "width", "first",
     "stride_y", "stride_x", "adds",
 )  # fmt: skip
@@ -573,9 +582,52 @@ def run_backward(o, terms, memory, grad_outputs, t, slot, n_valid, wide, pixel, 
                 hand_gradient(o, term, memory, t, e, i > 0, wide, pixel)
 
 
+@serial
+def forward_part(
+    ops, begin, end, terms, memory, images, outputs, width, slot, n_slots, wide, pixel, near, far
+):
+    """Operations begin to end on the tiles of a slot, a tile after the other."""
+    first, last = part_of(slot, n_slots, -(-width // LANES))
+    for t in range(first, last):
+        n_valid = min(LANES, width - t * LANES)
+        for k in range(begin, end):
+            given = memory, images, outputs, t, slot, n_valid, wide, pixel, near, far
+            run_forward(ops[k], terms, *given)
+
+
+@serial
+def backward_part(
+    ops, begin, end, terms, memory, grad_outputs, width, slot, n_slots, wide, pixel, near, far
+):
+    """The same backwards, from the last operation to the first."""
+    first, last = part_of(slot, n_slots, -(-width // LANES))
+    for t in range(first, last):
+        n_valid = min(LANES, width - t * LANES)
+        for k in range(end - 1, begin - 1, -1):
+            given = memory, grad_outputs, t, slot, n_valid, wide, pixel, near, far
+            run_backward(ops[k], terms, *given)
+
+
+def _signature(n_arrays):
+    """Of a part of a pass with so many arrays besides the terms."""
+    ops, terms = (numba.typeof(np.zeros(0, kind)) for kind in (OPERATION, TERM))
+    numbers, n = (numba.float32[::1],) * n_arrays, numba.intp
+    return numba.void(ops, n, n, terms, *numbers, n, n, n, *map(numba.typeof, KINDS))
+
+
+FORWARD, BACKWARD = _signature(3), _signature(2)
+call_forward, call_backward = called(lambda kind: FORWARD), called(lambda kind: BACKWARD)
+
+
+@functools.cache
+def parts():
+    """Addresses of :func:`forward_part` and :func:`backward_part`."""
+    return address_of(forward_part, FORWARD), address_of(backward_part, BACKWARD)
+
+
 @parallel
 def forward_pass(
-    ops, regions, terms, memory, images, outputs, width, n_slots, wide, pixel, near, far
+    ops, regions, terms, memory, images, outputs, width, n_slots, address, wide, pixel, near, far
 ):
     """A backbone on all tiles of a batch of ``width`` examples.
 
@@ -586,8 +638,8 @@ def forward_pass(
         memory: float32, in which all places are.
         images, outputs: (B, C, H, W), flat, of the input and of the output.
         n_slots: how many tiles run at a time.
+        address: of :func:`forward_part`.
     """
-    n_tiles = -(-width // LANES)
     for k in range(len(ops)):
         if ops[k].has_norm and ops[k].moments == NONE:
             take_running_numbers(ops[k], memory)
@@ -596,13 +648,8 @@ def forward_pass(
     for r in range(len(regions)):
         begin, end = regions[r]
         for i in numba.prange(n_slots):
-            slot = np.int64(i)
-            first, last = part_of(slot, n_slots, n_tiles)
-            for t in range(first, last):
-                n_valid = min(LANES, width - t * LANES)
-                for k in range(begin, end):
-                    given = memory, images, outputs, t, slot, n_valid, wide, pixel, near, far
-                    run_forward(ops[k], terms, *given)
+            given = terms, memory, images, outputs, width, np.int64(i), n_slots
+            call_forward(address, (ops, begin, end, *given, wide, pixel, near, far))
         for k in range(begin, end):
             if ops[k].moments != NONE:
                 take_statistics(ops[k], memory, width)
@@ -610,7 +657,7 @@ def forward_pass(
 
 @parallel
 def backward_pass(
-    ops, regions, terms, memory, grad_outputs, width, n_slots, wide, pixel, near, far
+    ops, regions, terms, memory, grad_outputs, width, n_slots, address, wide, pixel, near, far
 ):
     """The same operations backwards, from the last to the first; see :func:`forward_pass`. The
     gradients of parameters are written at their addresses.
@@ -627,13 +674,8 @@ def backward_pass(
             if ops[k].has_norm:
                 take_sums(ops[k], memory, width)
         for i in numba.prange(n_slots):
-            slot = np.int64(i)
-            first, last = part_of(slot, n_slots, n_tiles)
-            for t in range(first, last):
-                n_valid = min(LANES, width - t * LANES)
-                for k in range(end - 1, begin - 1, -1):
-                    given = memory, grad_outputs, t, slot, n_valid, wide, pixel, near, far
-                    run_backward(ops[k], terms, *given)
+            given = terms, memory, grad_outputs, width, np.int64(i), n_slots
+            call_backward(address, (ops, begin, end, *given, wide, pixel, near, far))
     for i in numba.prange(n_slots):
         add_up_links(ops, memory, n_tiles, np.int64(i), n_slots)
     for k in range(len(ops)):

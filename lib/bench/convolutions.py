@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lib import layers, models
 from lib._compiled import maps
-from lib._compiled.backbone import FAR, NEAR, PIXEL, WIDE, Backbone, Program
+from lib._compiled.backbone import Backbone, Program
 from lib.bench.contenders import Pass, Step
 from lib.sparsify import sparsify_
 
@@ -46,9 +46,10 @@ class ChainPass:
     def __call__(self) -> None:
         program = self.program
         given = program.rows[1:2], np.array([[0, 1]]), program.terms, program.memory
-        how = program.width, program.n_slots, WIDE, PIXEL, NEAR, FAR
-        maps.forward_pass(*given, self.images, self.outputs, *how)
-        maps.backward_pass(*given, self.outputs, *how)
+        how = program.width, program.n_slots
+        forward, backward = maps.parts()
+        maps.forward_pass(*given, self.images, self.outputs, *how, forward, *maps.KINDS)
+        maps.backward_pass(*given, self.outputs, *how, backward, *maps.KINDS)
 
 
 def modules_of(
