@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lib import data
+from lib._compiled import launch
 from lib.data import fetch
 
 hypothesis.settings.register_profile("repository", deadline=None, derandomize=True)
@@ -33,6 +34,13 @@ def rng():
 @pytest.fixture
 def generator():
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(params=["numba", "torch"])
+def implementation(request):
+    """What computes products, units and dropout: compiled loops, then plain torch."""
+    with launch.use_implementation(request.param):
+        yield request.param
 
 
 @pytest.fixture(autouse=True)
