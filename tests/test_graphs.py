@@ -121,13 +121,11 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name if name == "modules" else pytest.param(name, marks=pytest.mark.slow)
-        for name in NETWORKS
-    ],
-)
+FAST = [name for name in NETWORKS if name == "modules"]
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS if name not in FAST]
+
+
+@pytest.mark.parametrize("name", FAST + SLOW)
 def test_a_network_is_compiled_into_one_graph(name):
     torch.compiler.reset()
     net = NETWORKS[name]()
