@@ -26,6 +26,11 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("no GPU")
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
@@ -50,6 +55,12 @@ def float64():
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(before)
+
+
+@pytest.fixture
+def float32(float64):
+    """As users have it; networks of whole models and compiled steps are of this type."""
+    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -188,7 +188,6 @@ def test_other_functions_are_not_srelu(module):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_srelu_on_a_gpu_agrees_with_the_cpu(unit, generator):
     x = everywhere(unit, generator)
     desired = value_and_gradients(unit, x)

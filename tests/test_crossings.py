@@ -23,15 +23,11 @@ transformers = pytest.importorskip("transformers", reason=WHY)
 safetensors_torch = pytest.importorskip("safetensors.torch", reason=WHY)
 callbacks = pytest.importorskip("lightning.pytorch.callbacks", reason=WHY)
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # those of the tools
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("float32")]
+pytestmark += [pytest.mark.filterwarnings("ignore")]  # those of the tools
 DECAY = 0.9
 RULES = [Evolution(), Evolution("magnitude", "gradient", gradient_batches=2)]
 NAMES = ["SET", "RigL"]
-
-
-@pytest.fixture(autouse=True)
-def float32(float64):
-    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,8 @@ from lib.layers import Linear, SparseLinear
 LINKS = 60  # a tenth of 30 x 20
 
 
-@pytest.fixture(autouse=True)
-def float32():
-    """In which the dense product is that of oneDNN."""
-    torch.set_default_dtype(torch.float32)
+# in which the dense product is that of oneDNN
+pytestmark = pytest.mark.usefixtures("float32")
 
 
 @pytest.fixture

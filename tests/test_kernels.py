@@ -579,11 +579,6 @@ def test_threshold_is_inclusive(implementation):
 # on a GPU
 
 
-def gpu(test):
-    no_gpu = not torch.cuda.is_available()
-    return pytest.mark.gpu(pytest.mark.skipif(no_gpu, reason="no GPU")(test))
-
-
 def on_gpu(part):
     """A tensor, a support, a layer or a list of them, with all tensors moved."""
     if isinstance(part, Support | Layer):
@@ -597,14 +592,14 @@ def on_cpu(tensors):
     return [tensor.cpu() for tensor in tensors]
 
 
-@gpu
+@pytest.mark.gpu
 def test_products_on_a_gpu_agree_with_the_cpu(support, generator):
     sizes = [(support.nnz,), (support.n_in, 129), (support.n_out, 129), (support.n_out,)]
     given = [support, *(torch.randn(size, generator=generator) for size in sizes)]
     torch.testing.assert_close(on_cpu(products(*on_gpu(given))), products(*given))
 
 
-@gpu
+@pytest.mark.gpu
 @each_parts
 @pytest.mark.parametrize("differentiable", [False, True])
 def test_chain_and_its_gradients_on_a_gpu_agree_with_the_cpu(differentiable, parts, generator):
@@ -617,13 +612,13 @@ def test_chain_and_its_gradients_on_a_gpu_agree_with_the_cpu(differentiable, par
     torch.testing.assert_close(on_cpu(actual), list(gradients(kernels.chain, x, layers)))
 
 
-@gpu
+@pytest.mark.gpu
 def test_dropout_on_a_gpu_keeps_the_same_values(generator):
     x, law = torch.randn(129, 50, generator=generator).float(), launch.dropout_law(P, 3, 4)
     assert torch.equal(kernels.dropout(x.cuda(), law).cpu(), kernels.dropout(x, law))
 
 
-@gpu
+@pytest.mark.gpu
 def test_compiled_kernels_refuse_a_gpu(generator):
     with launch.use_implementation("numba"), pytest.raises(RuntimeError, match="on cuda"):
         kernels.chain(torch.ones(2, 5).cuda(), on_gpu(two_layers("", generator)))

@@ -160,7 +160,6 @@ def test_draw_with_replacement_makes_as_many_draws_as_the_published_code(n_in, n
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_support_of_a_gpu_is_that_of_the_cpu(mask, support):
     moved = make_support(*mask.cuda().nonzero(as_tuple=True), 5, 6)
     assert {tensor.device.type for tensor in (*moved[2:], moved.row, moved.keys)} == {"cuda"}

@@ -1150,7 +1150,6 @@ def test_divergence_names_inputs_that_nobody_scaled(largest, standardises):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("grow", ["random", "gradient"])
 def test_training_on_a_gpu_keeps_links_and_learns(grow):
     x = torch.rand(256, 12, generator=torch.Generator().manual_seed(0))

@@ -19,9 +19,7 @@ from tests.oracles import seeded
 N_IN, N_OUT = 13, 5
 
 
-@pytest.fixture(autouse=True)
-def float32(float64):
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("float32")
 
 
 def chain(*between, n_in=N_IN, n_out=N_OUT, width=18):

@@ -171,7 +171,6 @@ def test_what_does_not_fit_is_refused(change, sentence, hinges, coefficients):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_hinge_sum_on_a_gpu_agrees_with_the_cpu(hinges, coefficients, generator):
     given = torch.randn(300, 70, generator=generator), hinges, coefficients
     actual = value_and_gradients(*(tensor.cuda() for tensor in given))

@@ -26,9 +26,7 @@ WIDTHS = (13, 20, 17, 5)
 P = 0.3
 
 
-@pytest.fixture(autouse=True)
-def float32(float64):
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("float32")
 
 
 # gradients
@@ -362,15 +360,6 @@ def change_slope(model, optimiser):
     model[5].negative_slope = 0.7
 
 
-def replace_hinges(model, optimiser):
-    model[2].hinges = 0.9 * model[2].hinges
-
-
-def drop_at_last(model, optimiser):
-    """Where dropout of probability 0 stood when the step was made."""
-    model[3].p = P
-
-
 SETTINGS = {"lr": 0.002, "weight_decay": 0.1, "momentum": 0.5, "nesterov": True}
 CHANGES = {
     "nothing": lambda model, optimiser: None,
@@ -379,9 +368,9 @@ CHANGES = {
     "settings": lambda model, optimiser: optimiser.param_groups[0].update(SETTINGS),
     "standardisation": lambda model, optimiser: model[0].mean.add_(0.3),
     "moved hinges": lambda model, optimiser: model[2].hinges.mul_(0.9),
-    "other hinges": replace_hinges,
+    "other hinges": lambda model, optimiser: setattr(model[2], "hinges", 0.9 * model[2].hinges),
     "slopes": change_slope,
-    "dropout that begins": drop_at_last,
+    "dropout that begins": lambda model, optimiser: setattr(model[3], "p", P),
     "dropout": drop_more,
     "links": evolve,
     "links and no state": forget,
