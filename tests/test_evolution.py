@@ -81,30 +81,22 @@ def n_dropped(drop, values, fraction):
 # the update
 
 
+@pytest.mark.parametrize("change", [evolve_, remove_])
 @of_hypothesis(max_examples=200)
 @given(drop=drops, grow=grows, optimiser_name=optimisers, layer=layers(), fraction=fractions)
-def test_evolve_keeps_number_of_links_and_survivors(drop, grow, optimiser_name, layer, fraction):
+def test_update_keeps_survivors_and_grows_as_many_as_it_drops_or_none(
+    change, drop, grow, optimiser_name, layer, fraction
+):
     optimiser, nnz = mark(layer, optimiser_name), layer.nnz
     desired, before = n_dropped(drop, layer.values, fraction), scattered(layer, optimiser)
-    assert update(layer, Evolution(drop, grow), fraction, optimiser) == desired
-    assert layer.nnz == nnz and is_valid(layer.support) and layer.values.grad is None
+    how = {"fraction": fraction, "generator": seeded(0), "optimiser": optimiser}
+    assert change(layer, Evolution(drop, grow), **how, **seen_by(layer)) == desired
+    assert layer.nnz == nnz - (desired if change is remove_ else 0)
+    assert is_valid(layer.support) and layer.values.grad is None
     after = scattered(layer, optimiser)
     survived = after[1] != 0  # new links have no state
     assert survived.sum() == nnz - desired
     assert all(torch.equal(a, b * survived) for a, b in zip(after, before, strict=True))
-
-
-@of_hypothesis(max_examples=200)
-@given(drop=drops, optimiser_name=optimisers, layer=layers(), fraction=fractions)
-def test_remove_drops_links_and_keeps_survivors(drop, optimiser_name, layer, fraction):
-    optimiser, nnz = mark(layer, optimiser_name), layer.nnz
-    desired, before = n_dropped(drop, layer.values, fraction), scattered(layer, optimiser)
-    how = {"fraction": fraction, "generator": seeded(0), "optimiser": optimiser}
-    assert remove_(layer, Evolution(drop), **how, **seen_by(layer)) == desired
-    assert layer.nnz == nnz - desired and is_valid(layer.support)
-    after = scattered(layer, optimiser)
-    assert (after[1] != 0).sum() == layer.nnz
-    assert all(torch.equal(a, b * (after[1] != 0)) for a, b in zip(after, before, strict=True))
 
 
 @given(optimiser_name=optimisers, layer=layers(), fraction=fractions)

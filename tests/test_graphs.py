@@ -12,15 +12,12 @@ from lib._compiled import launch
 from lib.activations import Splash, SReLU
 from lib.layers import Dropout, SparseLinear
 from lib.support import random_support
+from tests.oracles import seeded
 
 OPERATIONS = torch.ops.sparse_adaptive
 TORCH_WARNS = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 pytestmark = TORCH_WARNS
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def drawn(*shape):

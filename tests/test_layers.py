@@ -133,7 +133,10 @@ def test_layer_is_called_with_the_state_of_another(generator):
     torch.testing.assert_close(*gradients)
 
 
-def test_layer_whose_memory_is_empty_is_refused():
+def test_layer_whose_memory_is_empty_keeps_its_links_or_is_refused():
+    layer = sparse().to_empty(device="cpu")
+    assert layer.support.keys.equal(sparse().support.keys)
+    assert layer.col.equal(layer.support.col)
     layer = sparse().to("meta").to_empty(device="cpu")
     for name in ("crow", "col"):
         layer.get_buffer(name).fill_(-1)
@@ -141,12 +144,6 @@ def test_layer_whose_memory_is_empty_is_refused():
         layer(torch.randn(6, 7))
     layer.load_state_dict(sparse(seed=1).state_dict())
     assert same(layer, sparse(seed=1))
-
-
-def test_links_stay_where_the_memory_of_a_layer_is_emptied():
-    layer = sparse().to_empty(device="cpu")
-    assert layer.support.keys.equal(sparse().support.keys)
-    assert layer.col.equal(layer.support.col)
 
 
 # copies, files and dtypes
@@ -302,12 +299,9 @@ def test_glorot_start_is_uniform_within_the_bounds_of_the_dense_layer(fans, gene
     assert abs(values.square().mean() - limit**2 / 3) < 5 * spread
 
 
-def test_same_generator_gives_the_same_layer():
+def test_layers_follow_their_generator_and_without_one_the_seed_of_torch():
     assert same(sparse(seed=3), sparse(seed=3))
     assert not torch.equal(sparse(seed=3).to_dense(), sparse(seed=4).to_dense())
-
-
-def test_layers_without_a_generator_differ_and_follow_the_seed_of_torch():
     pairs = []
     with torch.random.fork_rng():
         for _ in range(2):

@@ -21,6 +21,7 @@ from lib.sparsify import Evolver, densify_, sparsify_
 from lib.train import Settings, WeightAverage
 from papers.set.rbm.model import RBM
 from papers.set.sharpness import SharpnessAware
+from tests.oracles import seeded
 
 
 def mlp(**options):
@@ -29,10 +30,6 @@ def mlp(**options):
 
 def sparse(*widths, **options):
     return SparseLinear(*(widths or (6, 5)), **({"density": 0.5} | options))
-
-
-def seeded():
-    return torch.Generator().manual_seed(0)
 
 
 def updated(layer, **options):
