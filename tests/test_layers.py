@@ -2,7 +2,6 @@
 
 import copy
 import gc
-import io
 import itertools
 import math
 import re
@@ -22,8 +21,6 @@ from lib._compiled import launch
 from lib.layers import Dropout, Linear, SparseLinear, Standardise, initial_values
 from lib.support import make_support, random_support
 from tests.oracles import seeded
-
-OPTIMISERS = ("AdamW", "Rprop")
 
 
 def sparse(n_in=7, n_out=5, density=0.4, seed=0, **options):
@@ -79,26 +76,6 @@ def test_weight_matrix_holds_the_values_at_the_links_and_zero_elsewhere():
     assert layer.to_dense().tolist() == desired
     layer.to_dense().square().sum().backward()
     assert layer.values.grad.tolist() == [2, 4, 6]
-
-
-@pytest.mark.parametrize("name", OPTIMISERS)
-def test_optimisers_of_torch_lower_a_quadratic_loss_and_keep_the_links(name, generator):
-    layer = sparse(20, 10)
-    before = copy.deepcopy(layer)
-    optimiser = getattr(torch.optim, name)(layer.parameters(), lr=0.01)
-    x, target = torch.randn(50, 20, generator=generator), torch.ones(50, 10)
-
-    def step():
-        optimiser.zero_grad()
-        loss = F.mse_loss(layer(x), target)
-        loss.backward()
-        optimiser.step()
-        return loss.item()
-
-    losses = [step() for _ in range(10)]
-    assert losses[-1] < losses[0] and layer(x).isfinite().all()
-    assert dict(layer.named_parameters()).keys() == {"values", "bias"}
-    assert all(map(torch.equal, layer.support[2:], before.support[2:]))
 
 
 def test_repr_names_widths_links_and_density():
@@ -191,14 +168,6 @@ def test_loaded_layer_shares_no_memory_with_the_state_dict():
     layer.load_state_dict(state)
     places = [{t.data_ptr() for t in one.values()} for one in (layer.state_dict(), state)]
     assert places[0].isdisjoint(places[1])
-
-
-def test_file_is_loaded_without_pickled_objects():
-    layer, other, file = sparse(), sparse(density=0.9, seed=1), io.BytesIO()
-    torch.save(nn.Sequential(layer).state_dict(), file)
-    file.seek(0)
-    nn.Sequential(other).load_state_dict(torch.load(file, weights_only=True))
-    assert same(other, layer)
 
 
 def test_deep_copy_is_the_same_layer_apart(generator):

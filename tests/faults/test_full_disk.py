@@ -89,10 +89,6 @@ def fill(path):
     (path.parent / f"{path.name}.{os.getpid()}.part").symlink_to("/dev/full")
 
 
-def write_checkpoint(path, monkeypatch):
-    checkpoints.save(path, {"epoch": 2})
-
-
 def write_figure(path, monkeypatch):
     monkeypatch.setattr(publishing, "FIGURES", path.parents[2])
     fig, _ = plt.subplots()
@@ -108,10 +104,6 @@ def write_gallery(path, monkeypatch):
     gallery.write("smoke")
 
 
-def write_stamp(path, monkeypatch):
-    fresh.stamp(path.parent, "sources")
-
-
 def write_answer(path, monkeypatch):
     monkeypatch.setattr(papers, "STORE", dataclasses.replace(papers.STORE, runs=path.parent))
     if cli.main(["claims", "--profile", "smoke", "--json", str(path)]) == 1:
@@ -119,10 +111,10 @@ def write_answer(path, monkeypatch):
 
 
 WRITERS = {
-    "checkpoint.pt": write_checkpoint,
+    "checkpoint.pt": lambda path, _: checkpoints.save(path, {"epoch": 2}),
     "smoke/90_try/curve.png": write_figure,
     "smoke/README.md": write_gallery,
-    fresh.STAMP: write_stamp,
+    fresh.STAMP: lambda path, _: fresh.stamp(path.parent, "sources"),
 }
 
 
