@@ -56,14 +56,19 @@ def refused(call, message):
 
 
 @pytest.fixture
-def pets(rng, tmp_path):
-    """A folder of ten grey images of 8 x 6 pixels for each of two classes, and their pixels."""
-    pixels = rng.integers(0, 256, (20, 6, 8), dtype=np.uint8)
+def pixels(rng):
+    """Twenty grey images of 8 x 6 pixels."""
+    return rng.integers(0, 256, (20, 6, 8), dtype=np.uint8)
+
+
+@pytest.fixture
+def pets(pixels, tmp_path):
+    """A folder of these images, ten for each of two classes."""
     for i, image in enumerate(pixels):
         folder = tmp_path / "pets" / ("cat" if i < 10 else "dog")
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(folder / f"{i:02}.png")
-    return tmp_path / "pets", pixels
+    return tmp_path / "pets"
 
 
 def numbers(x):
@@ -358,25 +363,23 @@ def test_numbers_that_float32_rounds_may_be_used(rng):
 def test_folder_without_pillow_says_what_to_install(pets, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(ValueError, match="pillow, by which .* not installed: pip install pillow"):
-        data.from_folder(pets[0])
+        data.from_folder(pets)
 
 
-def test_folder_comes_back_in_parts_of_its_images(pets):
-    path, pixels = pets
-    split = data.from_folder(path)
+def test_folder_comes_back_in_parts_of_its_images(pets, pixels):
+    split = data.from_folder(pets)
     assert (split.classes, split.x_train.shape) == (("cat", "dog"), (16, 6, 8))
     given = {image.tobytes(): int(i >= 10) for i, image in enumerate(pixels)}
     for x, y in ((split.x_train, split.y_train), (split.x_test, split.y_test)):
         found = [given[image.tobytes()] for image in (x * 255).round().byte().numpy()]
         assert found == y.tolist()
-    assert data.load(f"{path}/", scaled=False).x_train.dtype == torch.uint8
+    assert data.load(f"{pets}/", scaled=False).x_train.dtype == torch.uint8
 
 
 def test_images_are_fitted_to_a_side_and_coloured_where_one_is(pets, rng):
-    path, _ = pets
     colours = rng.integers(0, 256, (30, 20, 3), dtype=np.uint8)
-    Image.fromarray(colours).save(path / "dog" / "colours.jpg")
-    split = data.load(f"{path}:5")
+    Image.fromarray(colours).save(pets / "dog" / "colours.jpg")
+    split = data.load(f"{pets}:5")
     assert split.x_train.shape == (17, 3, 5, 5)
     assert 0 <= split.x_train.min() <= split.x_train.max() <= 1
 
@@ -431,11 +434,10 @@ def test_transparent_ground_is_white(rng, two_classes, mode, side, ending):
 
 
 def test_half_transparent_ink_is_half_white(pets):
-    path, _ = pets
     ink = np.zeros((6, 8, 2), np.uint8)
     ink[..., 1] = 51  # a fifth of the ink
-    Image.fromarray(ink, "LA").save(path / "cat" / "drawn.png")
-    split = data.from_folder(path)
+    Image.fromarray(ink, "LA").save(pets / "cat" / "drawn.png")
+    split = data.from_folder(pets)
     images = torch.cat([split.x_train, split.x_test])
     assert (images == 204 / 255).all((1, 2)).sum() == 1
 
@@ -481,11 +483,10 @@ def test_transparent_ground_of_few_bits_is_white(two_classes, bits, key):
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_opaque_alpha_changes_nothing(pets, mode):
-    path, _ = pets
-    before = data.from_folder(path)
-    for file in path.rglob("*.png"):
+    before = data.from_folder(pets)
+    for file in pets.rglob("*.png"):
         Image.open(file).convert(mode).save(file)
-    split = data.from_folder(path)
+    split = data.from_folder(pets)
     assert split.notice == ""
     assert_array_equal(split.x_train.reshape(16, -1, 6, 8)[:, 0], before.x_train)
 
@@ -502,43 +503,39 @@ def test_images_that_become_equal_name_the_cause(two_classes):
 
 
 @pytest.mark.parametrize("ending", ["tiff", "png", "gif"])
-def test_further_images_of_a_file_are_left_out_and_said(pets, ending):
-    path, pixels = pets
+def test_further_images_of_a_file_are_left_out_and_said(pets, pixels, ending):
     frames = [Image.fromarray(255 - image) for image in pixels[:5]]
     for i in range(2):
-        frames[0].save(path / "cat" / f"film{i}.{ending}", save_all=True, append_images=frames[1:])
-    split = data.from_folder(path)
+        frames[0].save(pets / "cat" / f"film{i}.{ending}", save_all=True, append_images=frames[1:])
+    split = data.from_folder(pets)
     assert len(split.x_train) + len(split.x_test) == 22
     message = f"8 images are left out, as only the first of a file is taken, as film0.{ending}"
     assert message in split.notice
 
 
-def test_image_is_turned_upright(pets):
-    path, pixels = pets
+def test_image_is_turned_upright(pets, pixels):
     turned = Image.fromarray(np.rot90(pixels[0]).copy())
     exif = turned.getexif()
     exif[0x0112] = 6  # orientation: to be turned by 90 degrees clockwise to be seen
-    turned.save(path / "cat" / "00.png", exif=exif)
-    assert data.from_folder(path).sha256 == data.load(f"{path}/").sha256
-    images = torch.cat([data.from_folder(path).x_train, data.from_folder(path).x_test])
+    turned.save(pets / "cat" / "00.png", exif=exif)
+    assert data.from_folder(pets).sha256 == data.load(f"{pets}/").sha256
+    images = torch.cat([data.from_folder(pets).x_train, data.from_folder(pets).x_test])
     assert (images * 255).round().byte().numpy().tobytes().find(pixels[0].tobytes()) >= 0
 
 
 def test_class_that_begins_with_an_underscore_is_one(pets):
-    path, _ = pets
-    (path / "dog").rename(path / "_dog")
+    (pets / "dog").rename(pets / "_dog")
     for hidden in (".hidden", "__MACOSX"):
-        (path / hidden).mkdir()
-    assert data.from_folder(path).classes == ("_dog", "cat")
+        (pets / hidden).mkdir()
+    assert data.from_folder(pets).classes == ("_dog", "cat")
 
 
 def test_what_is_no_image_is_left_out_and_said(pets):
-    path, _ = pets
-    (path / "cat" / "notes.txt").write_text("a fine cat")
-    (path / "cat" / ".DS_Store").write_text("")
-    shutil.copytree(path / "dog", path / "cat" / ".thumbs")
-    assert len(data.from_folder(path).x_train) == 16
-    assert "1 files are no images and left out, as notes.txt" in data.from_folder(path).notice
+    (pets / "cat" / "notes.txt").write_text("a fine cat")
+    (pets / "cat" / ".DS_Store").write_text("")
+    shutil.copytree(pets / "dog", pets / "cat" / ".thumbs")
+    assert len(data.from_folder(pets).x_train) == 16
+    assert "1 files are no images and left out, as notes.txt" in data.from_folder(pets).notice
 
 
 def test_arrays_of_a_file_are_loaded_by_its_path(rng, tmp_path):
@@ -551,7 +548,7 @@ def test_arrays_of_a_file_are_loaded_by_its_path(rng, tmp_path):
 
 
 def test_path_object_is_a_path_however_short(pets, monkeypatch):
-    monkeypatch.chdir(pets[0].parent)
+    monkeypatch.chdir(pets.parent)
     assert data.load(Path("pets")).sha256 == data.load("./pets").sha256
 
 
@@ -831,17 +828,16 @@ BAD_IMAGES = {
 
 @pytest.mark.parametrize(("change", "message"), BAD_IMAGES.values(), ids=BAD_IMAGES)
 def test_image_that_does_not_fit_is_refused_by_name(pets, change, message):
-    change(pets[0])
-    refused(lambda: data.load(f"{pets[0]}/"), message)
+    change(pets)
+    refused(lambda: data.load(f"{pets}/"), message)
 
 
 def test_image_that_cannot_be_opened_now_is_not_called_unreadable(pets, monkeypatch):
     """Nobody is told to delete a good image."""
-    path, _ = pets
     error = OSError(errno.EMFILE, "Too many open files")
     monkeypatch.setattr("PIL.Image.open", lambda *_, **__: (_ for _ in ()).throw(error))
     with pytest.raises(OSError, match="Too many open files"):
-        data.load(f"{path}/")
+        data.load(f"{pets}/")
 
 
 BAD_FOLDERS = {
@@ -870,7 +866,7 @@ def test_folder_that_is_no_data_set_is_refused(tmp_path, files, message):
 
 @pytest.mark.parametrize(("name", "path"), [("pets", "pets/"), ("pets:5", "pets/:5")])
 def test_folder_without_a_slash_is_told_how_to_be_one(pets, monkeypatch, name, path):
-    monkeypatch.chdir(pets[0].parent)
+    monkeypatch.chdir(pets.parent)
     with pytest.raises(ValueError, match=f"pets is a folder: a slash says so, as {path}$"):
         data.load(name)
     assert data.load(path).classes == ("cat", "dog")
