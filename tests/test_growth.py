@@ -13,7 +13,7 @@ from scipy import stats
 from lib import growth
 from lib.growth import Site, ch3_l3
 from lib.support import make_support, random_support, support_from_keys
-from tests.oracles import is_largest, seeded, uniformity
+from tests.oracles import is_largest, on_one_and_two_threads, seeded, uniformity
 
 LAYERS = [  # (n_out, n_in), links
     *[((6, 5), "some"), ((6, 5), "none"), ((5, 6), "few"), ((5, 6), "many"), ((3, 9), "many")],
@@ -117,12 +117,9 @@ def test_last_missing_link_closes_a_path_of_score_one_over_every_pair(shape):
 
 
 def test_one_and_two_threads_give_the_same_bits(generator):
-    support, results = random_support(200, 300, 0.05, generator=generator), []
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        results.append(ch3_l3(support))
-    torch.set_num_threads(1)
-    assert results[0].any() and torch.equal(*results)
+    support = random_support(200, 300, 0.05, generator=generator)
+    one, two = on_one_and_two_threads(lambda: ch3_l3(support))
+    assert one.any() and torch.equal(one, two)
 
 
 # growth by gradient, and of every rule

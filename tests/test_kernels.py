@@ -14,6 +14,7 @@ from lib._compiled import launch
 from lib.kernels import Layer
 from lib.layers import Linear, SparseLinear
 from lib.support import Support, make_support, random_support
+from tests.oracles import on_one_and_two_threads
 
 SHAPES = {  # name: (n_in, n_out, rows, cols)
     "no links": (4, 3, [], []),
@@ -98,12 +99,8 @@ def test_gradients_agree_with_finite_differences(support, implementation, genera
 def test_one_and_two_threads_give_the_same_bits(large, generator):
     support, values, x = large
     grad_y = torch.randn(400, 129, generator=generator)
-    results = []
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        results.append(products(support, values, x, grad_y))
-    torch.set_num_threads(1)
-    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    results = on_one_and_two_threads(lambda: products(support, values, x, grad_y))
+    assert all(map(torch.equal, *results))
 
 
 def test_nan_and_infinity_are_not_hidden(large):
@@ -468,12 +465,11 @@ def test_chain_of_one_and_two_threads_gives_the_same_bits(unit, large, generator
         coefficients = torch.randn(2, 3, generator=generator)
         layers[0] = layers[0]._replace(splash=coefficients, hinges=torch.arange(3.0))
     layers.append(make_layer(random_support(400, 3, 0.5, generator=generator), "bias", generator))
-    x, results = torch.randn(n_examples, 300, generator=generator), []
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        results.append([kernels.chain(x, layers), *gradients(kernels.chain, x, layers)])
-    torch.set_num_threads(1)
-    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    x = torch.randn(n_examples, 300, generator=generator)
+    results = on_one_and_two_threads(
+        lambda: [kernels.chain(x, layers), *gradients(kernels.chain, x, layers)]
+    )
+    assert all(map(torch.equal, *results))
 
 
 @pytest.mark.parametrize(
@@ -670,11 +666,7 @@ def test_dense_product_keeps_double_precision(generator):
 
 def test_dense_product_does_not_depend_on_threads(generator):
     a, b = (torch.randn(shape, generator=generator).float() for shape in ((300, 200), (200, 100)))
-    products = []
-    for number in (1, 2):
-        with launch.on_threads(number):
-            products.append(kernels.dense_product(a, b))
-    assert torch.equal(*products)
+    assert torch.equal(*on_one_and_two_threads(lambda: kernels.dense_product(a, b)))
 
 
 TORCH_WARNS = pytest.mark.filterwarnings("ignore")  # of its own scripts and traces

@@ -12,7 +12,7 @@ from scipy import stats
 from lib import layers, sampling
 from lib._compiled import launch
 from lib.support import random_support
-from tests.oracles import seeded
+from tests.oracles import on_one_and_two_threads, seeded
 
 LAW = sampling.sampling_law(3, 5)
 
@@ -158,10 +158,8 @@ def test_two_threads_give_the_bits_of_one():
     layer = sparse(300, 500, 0.03, dtype)
     x, b = states(300, 64, dtype), bias(500, dtype)
     with torch.no_grad():
-        one = _all_passes(layer, x, b)
-        with launch.on_threads(2):
-            two = _all_passes(layer, x, b)
-    assert all(map(torch.equal, one, two))
+        results = on_one_and_two_threads(lambda: _all_passes(layer, x, b))
+    assert all(map(torch.equal, *results))
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from lib.layers import SparseLinear
 from lib.models import mlp
 from lib.sparsify import sparsify_
 from lib.train import Settings, WeightAverage, fit
-from tests.oracles import seeded
+from tests.oracles import on_one_and_two_threads, seeded
 from tests.test_kernels import printed_srelu
 
 WIDTHS = (6, 9, 8, 3)
@@ -1113,20 +1113,15 @@ def test_same_seed_gives_the_same_run_and_another_does_not():
     assert not same_state(first[0].state_dict(), other.state_dict())
 
 
-def wide_run(method, threads, **changes):
-    """Few steps of wide layers."""
-    torch.set_num_threads(threads)
-    options = METHODS[method][0] | {"density": 0.05}
-    model = mlp((6, 300, 200, 3), **options, standardisation=unchanged())
-    how = settings(method, **{"epochs": 3, "batch_size": 60, **changes})
-    history = fit(model, split(), how, seed=7)
-    torch.set_num_threads(1)
-    return model, history
-
-
 @pytest.mark.parametrize("method", ["SET", "RigL"])
 def test_one_and_two_threads_give_the_same_run(method):
-    assert same_run(wide_run(method, 1), wide_run(method, 2))
+    def wide_run():
+        """Few steps of wide layers."""
+        options = METHODS[method][0] | {"density": 0.05}
+        model = mlp((6, 300, 200, 3), **options, standardisation=unchanged())
+        return model, fit(model, split(), settings(method, 3, batch_size=60), seed=7)
+
+    assert same_run(*on_one_and_two_threads(wide_run))
 
 
 def test_divergence_names_epoch_step_and_learning_rate():

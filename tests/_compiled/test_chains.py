@@ -12,9 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib import Evolution, Evolver, SparseLinear, compiled_step, densify_, layers, sparsify_
-from lib._compiled import launch
 from lib._compiled.chains import CannotCompile
-from tests.oracles import seeded
+from tests.oracles import on_one_and_two_threads, seeded
 
 N_IN, N_OUT = 13, 5
 
@@ -275,15 +274,14 @@ def test_running_numbers_that_get_other_memory_are_followed():
 
 @pytest.mark.parametrize("name", ["batch norm", "layer norm"])
 def test_steps_have_the_same_bytes_on_one_and_two_threads(name):
-    found = []
-    for threads in (1, 2):
+    def trained():
         model, (x, y) = CHAINS[name](), examples(300)
         step = compiled_step(model, OPTIMISERS["Adam"](model.parameters()), clip_norm=0.1)
-        with launch.on_threads(threads):
-            for _ in range(5):
-                step(x, y)
-        found.append(model.state_dict().values())
-    assert all(map(torch.equal, *found))
+        for _ in range(5):
+            step(x, y)
+        return model.state_dict().values()
+
+    assert all(map(torch.equal, *on_one_and_two_threads(trained)))
 
 
 def test_dropout_of_torch_keeps_the_share_that_it_says_and_none_in_evaluation():

@@ -8,8 +8,8 @@ import sys
 import pytest
 import torch
 
-from lib._compiled import launch
 from lib._compiled.hinges import CHUNK, hinge_sum
+from tests.oracles import on_one_and_two_threads
 
 HINGES = [0.0, 1.0, 2.0, 2.5]
 SHAPES = {  # every memory format, one value, and more than a chunk
@@ -117,10 +117,8 @@ def test_float32_sums_are_as_exact_as_one_sum_in_float64(hinges, generator):
 
 
 def test_results_do_not_depend_on_threads(hinges, coefficients, generator):
-    x, results = torch.randn(10, 3000, generator=generator).float(), []
-    for number in (1, 2):
-        with launch.on_threads(number):
-            results.append(value_and_gradients(x, hinges.float(), coefficients.float()))
+    given = torch.randn(10, 3000, generator=generator).float(), hinges.float(), coefficients.float()
+    results = on_one_and_two_threads(lambda: value_and_gradients(*given))
     assert all(map(torch.equal, *results))
 
 

@@ -14,6 +14,7 @@ from torch._subclasses import FakeTensorMode
 from lib._compiled import launch, layout, loops, passes
 from lib.kernels import Layer, chain, plain_chain
 from lib.support import random_support
+from tests.oracles import on_one_and_two_threads
 
 P = 0.4  # of the laws below
 WAITING = ("GOMP_", "OMP_WAIT")
@@ -296,11 +297,7 @@ def test_activation_alone_is_the_plain_one_on_one_thread_and_two(unit, width, ro
     )
     x = torch.randn(width, 3, generator=generator)
     x = x if rows else x.t().contiguous().t()
-    results = []
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        results.append(outputs_and_gradients(chain, x, layer))
-    torch.set_num_threads(1)
+    results = on_one_and_two_threads(lambda: outputs_and_gradients(chain, x, layer))
     assert all(map(torch.equal, *results))
     torch.testing.assert_close(results[0], outputs_and_gradients(plain_chain, x, layer))
 

@@ -19,7 +19,7 @@ from lib.evolution import AVERAGE, Evolution, evolve_
 from lib.support import make_support, random_support
 from lib.train import Settings, WeightAverage, fit
 from tests import test_train as training
-from tests.oracles import seeded
+from tests.oracles import on_one_and_two_threads, seeded
 from tests.test_kernels import kept, printed_splash, printed_srelu
 
 WIDTHS = (13, 20, 17, 5)
@@ -283,15 +283,14 @@ def test_update_has_the_bits_of_fused_sgd(momentum, decay, nesterov):
 
 @pytest.mark.parametrize(("unit", "n"), [("srelu", 16), ("splash", 128), ("srelu", 600)])
 def test_steps_have_the_bits_of_one_thread_on_two(n, unit):
-    results = []
-    for threads in (1, 2):
+    def trained():
         model, (x, y) = network(unit), examples(n)
         optimiser = sgd(model, weight_decay=0.01)
         step = CompiledStep(model, optimiser)
-        with launch.on_threads(threads):
-            losses = [step(x, y) for _ in range(20)]
-        results.append([torch.tensor(losses), *tensors(optimiser, model)])
-    assert same(*results)
+        losses = [step(x, y) for _ in range(20)]
+        return [torch.tensor(losses), *tensors(optimiser, model)]
+
+    assert same(*on_one_and_two_threads(trained))
 
 
 # many steps, and what happens between them
