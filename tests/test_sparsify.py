@@ -36,6 +36,14 @@ def mlp(seed=0):
     return nn.Sequential(nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 5))
 
 
+def evolver_of(net, evolution=None, every=1, steps=4):
+    """Plain SGD and an Evolver of all that a network has."""
+    optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
+    return optimiser, Evolver(
+        net, optimiser, evolution, every=every, steps=steps, generator=seeded()
+    )
+
+
 # ------------------------------------------------------------------------------------ layers
 
 
@@ -59,9 +67,8 @@ def test_layers_in_a_plain_collection_are_refused_for_they_would_stay_dense(kind
 def test_layers_that_share_their_values_do_not_evolve():
     net = nn.Sequential(*[SparseLinear(8, 8, density=0.3, generator=seeded()) for _ in range(2)])
     net[1].support, net[1].values = net[0].support, net[0].values
-    optimiser = torch.optim.SGD(net.parameters(), 0.1)
     with pytest.raises(ValueError, match="layers 0 and 1 share their values"):
-        Evolver(net, optimiser, every=1, steps=4, generator=seeded())
+        evolver_of(net)
     with pytest.raises(ValueError, match="layers 0 and 1 share their weights: untie them"):
         densify_(net)
 
@@ -79,8 +86,7 @@ def test_layer_with_all_links_keeps_them():
 
 def test_layer_that_gets_fewer_links_later_evolves_then():
     net = nn.Sequential(SparseLinear(8, 8, density=1.0))
-    optimiser = torch.optim.SGD(net.parameters(), 0.1)
-    evolver = Evolver(net, optimiser, every=1, steps=4, generator=seeded())
+    optimiser, evolver = evolver_of(net)
     optimiser.step()
     assert evolver.step() == 0
     net[0].load_state_dict(SparseLinear(8, 8, density=0.5).state_dict())
@@ -91,8 +97,7 @@ def test_layer_that_gets_fewer_links_later_evolves_then():
 def test_frozen_and_full_layers_may_share_their_values():
     net = nn.Sequential(*[SparseLinear(8, 8, density=d) for d in (0.5, 1.0, 1.0)])
     net[2].values = net[1].values
-    optimiser = torch.optim.SGD(net.parameters(), 0.1)
-    evolver = Evolver(net, optimiser, every=1, steps=4, generator=seeded())
+    optimiser, evolver = evolver_of(net)
     optimiser.step()
     assert evolver.step() > 0
 
@@ -532,8 +537,7 @@ def test_layers_of_like_names_all_evolve():
         {"module": nn.ModuleDict({"head": nn.Linear(9, 9)}), "head": nn.Linear(9, 9)}
     )
     names = sparsify_(net, start="magnitude", density=0.5)
-    optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
-    assert [*Evolver(net, optimiser, every=1, steps=5, generator=seeded()).layers] == names
+    assert [*evolver_of(net)[1].layers] == names
 
 
 def test_averages_are_copies_made_after_sparsify():
@@ -641,11 +645,8 @@ def test_a_state_past_the_plan_is_taken_where_links_never_stand_still():
 
 
 def test_model_whose_layers_an_evolver_collects_of_is_made_dense():
-    net, x = mlp(), torch.randn(5, 20)
-    sparsify_(net, start="magnitude", density=0.5)
-    optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
-    rules = Evolution(grow="gradient")
-    evolver = Evolver(net, optimiser, rules, every=2, steps=9, generator=seeded())
+    net, x = sparsified(mlp(), density=0.5), torch.randn(5, 20)
+    _, evolver = evolver_of(net, Evolution(grow="gradient"))
     assert evolver.layers["0"] is net[0] and net[0]._forward_hooks
     desired = net(x)
     copied = copy.deepcopy(net)
@@ -780,8 +781,7 @@ def test_tracing_names_what_to_do_instead():
 
 def test_an_evolver_does_not_outlive_the_layers_it_was_made_for():
     model = nn.Sequential(SparseLinear(8, 8, density=0.5), nn.Linear(8, 3))
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
-    evolver = Evolver(model, optimiser, every=2, steps=100)
+    optimiser, evolver = evolver_of(model, every=2, steps=100)
     optimiser.step()
     assert evolver.step() == 0
     optimiser.step()

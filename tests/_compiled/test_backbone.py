@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib import CannotCompile, Evolution, Evolver, compiled_step, data, models, sparsify_, train
-from tests.oracles import seeded
+from tests.oracles import on_one_and_two_threads, seeded
 
 
 def batch(*shape, n_classes=10, seed=1):
@@ -140,9 +140,8 @@ def test_largest_of_equal_pixels_is_the_first_as_in_torch():
     assert_step_is_exact(model, x, torch.randint(3, (17,), generator=seeded()))
 
 
-def trained(model, n_steps, optimiser=None, start=0, threads=1):
+def trained(model, n_steps, optimiser=None, start=0):
     """The model after some steps on batches of changing size."""
-    torch.set_num_threads(threads)
     step = compiled_step(model, optimiser or sgd(model))
     for i in range(start, start + n_steps):
         step(*batch(20 + 7 * (i % 2), 3, 10, 10, seed=i))
@@ -154,7 +153,8 @@ def bytes_of(model):
 
 
 def test_two_threads_give_the_bytes_of_one():
-    assert bytes_of(trained(made(), 3, threads=2)) == bytes_of(trained(made(), 3, threads=1))
+    one, two = on_one_and_two_threads(lambda: bytes_of(trained(made(), 3)))
+    assert one == two
 
 
 def test_training_goes_on_from_a_state_to_the_same_bytes():
