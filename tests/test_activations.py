@@ -116,12 +116,6 @@ def test_start_as_published_is_uniform_within_its_ranges(generator):
     assert abs(unit.width.mean() - 2.5) < 5 * 5 / math.sqrt(12 * n)
 
 
-@pytest.mark.parametrize("shape", [(4, 5), (6,)], ids=str)
-def test_wrong_parameters_are_refused(shape):
-    with pytest.raises(ValueError, match=r"srelu has shape .* give \(4, 6\)"):
-        kernels.srelu(torch.ones(2, 6), torch.ones(shape))
-
-
 # All-ReLU and the choice by name
 
 

@@ -533,20 +533,6 @@ def test_batch_of_no_example_gives_no_row(activation):
     assert x.shape == y.shape
 
 
-@pytest.mark.parametrize(
-    ("net", "shape", "sentence"),
-    [
-        (mlp(WIDTHS, density=0.5), (5, 7), "7 values meet a layer of 6 inputs"),
-        (MLP(SparseLinear(6, 5, density=1.0), SReLU(4)), (2, 6), r"\(4, 4\): give \(4, 5\)"),
-        (MLP(SparseLinear(6, 5, density=1.0), SparseLinear(4, 3, density=1.0)), (2, 6), "5 values"),
-    ],
-    ids=["width of x", "srelu", "widths of layers"],
-)
-def test_what_does_not_fit_is_refused(net, shape, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        net(torch.zeros(shape).to(net[0].values.dtype))
-
-
 # copies, transforms, graphs and exports
 
 

@@ -220,7 +220,6 @@ def at_quantiles(x):
 
 REFUSED = [
     (lambda: Splash(6), "S = 6 hinges cannot be symmetric: give a positive odd number, as 7"),
-    (lambda: Splash(-1), "n_hinges = -1"),
     (lambda: Splash(positions=(0, 2, 1, 3)), r"hinges \(0, 2, 1, 3\) do not ascend from 0: give"),
     (lambda: Splash(positions=(-1, 0, 1, 3)), r"hinges \(-1, 0, 1, 3\) do not ascend from 0"),
     (lambda: Splash(positions=(0, 1, 2, float("nan"))), "do not ascend from 0"),
