@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lib import data
+from lib._compiled import launch
 from lib.data import fetch
 
 hypothesis.settings.register_profile("repository", deadline=None, derandomize=True)
@@ -25,6 +26,11 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("no GPU")
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
@@ -35,6 +41,13 @@ def generator():
     return torch.Generator().manual_seed(0)
 
 
+@pytest.fixture(params=["numba", "torch"])
+def implementation(request):
+    """What computes products, units and dropout: compiled loops, then plain torch."""
+    with launch.use_implementation(request.param):
+        yield request.param
+
+
 @pytest.fixture(autouse=True)
 def float64():
     before = torch.get_default_dtype()
@@ -42,6 +55,12 @@ def float64():
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(before)
+
+
+@pytest.fixture
+def float32(float64):
+    """As users have it; networks of whole models and compiled steps are of this type."""
+    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,11 +3,21 @@
 import torch
 from scipy import stats
 
+from lib._compiled import launch
 from lib.support import make_support
 
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def on_one_and_two_threads(compute):
+    """What is computed on one thread, and anew on two."""
+    results = []
+    for threads in (1, 2):
+        with launch.on_threads(threads):
+            results.append(compute())
+    return results
 
 
 def is_valid(support):

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from lib import activations, kernels
-from lib._compiled import launch
 from lib.activations import AllReLU, SReLU
 from tests.test_kernels import printed_srelu
 
@@ -17,12 +16,6 @@ A_LEFT = [0.2, 0.1, -0.3, 1.5, 0.0, 0.7]
 WIDTH = [0.4, 2.0, -1.0, 0.5, 1.0, 0.0]
 A_RIGHT = [0.2, 1.0, 0.5, 2.0, 0.0, -0.4]
 PIECES = ("t_left", "a_left", "width", "a_right")
-
-
-@pytest.fixture(params=["numba", "torch"])
-def implementation(request):
-    with launch.use_implementation(request.param):
-        yield request.param
 
 
 @pytest.fixture
@@ -66,15 +59,6 @@ def test_start_is_the_named_one_for_every_neuron():
 def test_srelu_is_its_definition(unit, implementation, generator):
     x = everywhere(unit, generator)
     torch.testing.assert_close(unit(x), printed_srelu(x, *unit.pieces), rtol=1e-14, atol=1e-14)
-
-
-@pytest.mark.parametrize("width", [0.4, -0.4])
-def test_srelu_follows_the_table(width, implementation):
-    unit = SReLU(1)
-    unit.width.data.fill_(width)  # t_left 0, t_right .4, both slopes .2
-    x = torch.tensor([-1.0, -0.1, 0.0, 0.1, 0.4, 0.5, 1.4])[:, None]
-    desired = torch.tensor([-0.2, -0.02, 0.0, 0.1, 0.4, 0.42, 0.6])[:, None]
-    torch.testing.assert_close(unit(x), desired)
 
 
 def test_srelu_gradients_are_those_of_the_definition(unit, implementation, generator):
@@ -132,12 +116,6 @@ def test_start_as_published_is_uniform_within_its_ranges(generator):
     assert abs(unit.width.mean() - 2.5) < 5 * 5 / math.sqrt(12 * n)
 
 
-@pytest.mark.parametrize("shape", [(4, 5), (6,)], ids=str)
-def test_wrong_parameters_are_refused(shape):
-    with pytest.raises(ValueError, match=r"srelu has shape .* give \(4, 6\)"):
-        kernels.srelu(torch.ones(2, 6), torch.ones(shape))
-
-
 # All-ReLU and the choice by name
 
 
@@ -151,12 +129,6 @@ def test_all_relu_alternates_its_slope_from_layer_to_layer(layer, sign, alpha):
     torch.testing.assert_close(y, desired, rtol=1e-15, atol=0)
     (grad_x,) = torch.autograd.grad(y.sum(), x)
     assert grad_x.tolist() == [sign * alpha] * 3 + [1, 1]  # at 0, that of the left piece
-
-
-def test_activations_are_made_by_name():
-    assert isinstance(activations.make("relu", 5, 1), nn.ReLU)
-    assert len(activations.make("srelu", 5, 1).t_left) == 5
-    assert activations.make("all_relu", 5, 2).negative_slope == -0.6
 
 
 @pytest.mark.parametrize(
@@ -192,12 +164,9 @@ def test_relu_as_srelu_has_its_values_and_gradients(relu, implementation, genera
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_pieces_of_a_relu_are_constants_of_the_dtype_wanted(dtype):
+def test_pieces_of_a_relu_are_constants_of_the_dtype_wanted_and_of_srelu_its_own(dtype, unit):
     pieces = activations.as_srelu(AllReLU(2), 5, torch.ones(3, dtype=dtype))
     assert pieces.shape == (4, 5) and pieces.dtype == dtype and not pieces.requires_grad
-
-
-def test_pieces_of_srelu_are_its_parameter(unit):
     assert activations.as_srelu(unit, 6, torch.ones(1)) is unit.pieces
 
 
@@ -213,7 +182,6 @@ def test_other_functions_are_not_srelu(module):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_srelu_on_a_gpu_agrees_with_the_cpu(unit, generator):
     x = everywhere(unit, generator)
     desired = value_and_gradients(unit, x)

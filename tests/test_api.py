@@ -10,7 +10,6 @@ import sys
 
 import nbformat
 import pytest
-import torch
 
 import lib
 from tests.checkouts import ROOT
@@ -19,10 +18,7 @@ PAGES = sorted((ROOT / "docs" / "api").glob("*.md"))
 EXAMPLE = re.compile(r"```python\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
 
 
-@pytest.fixture(autouse=True)
-def float32():
-    """As a user has it."""
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("float32")
 
 
 @pytest.mark.parametrize(

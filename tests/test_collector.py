@@ -43,9 +43,7 @@ def watch(layer, steps, at_once=True, scaler=None):
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
-def test_copy_of_a_layer_that_is_watched_is_not_watched(copied):
-    layer, collector = full_layer(), Collector()
-    collector.start({"layer": layer})
+def test_copy_of_a_layer_that_is_watched_is_not_watched(copied, layer, collector):
     twin = copied(nn.Sequential(layer))
     twin(torch.rand(6, 5)).sum().backward()
     assert collector.batches == {"layer": []}
@@ -119,35 +117,44 @@ def test_gradients_are_divided_by_the_scale_of_their_batch():
         assert torch.equal(x, wanted[0]) and torch.equal(grad_y, wanted[1]) and step == wanted[2]
 
 
-@pytest.mark.parametrize("shape", [(6, 5), (2, 3, 5)])
-def test_operations_in_place_behind_a_layer_hide_no_gradient(shape):
-    layer, x = full_layer(), torch.rand(shape, generator=seeded(1))
-    collector = Collector()
-    collector.start({"layer": layer})
-    (layer(x).mul_(3) ** 2).sum().backward()
-    seen = collector.collected()["layer"]
-    gradient = layer.values.grad.view(4, 5)
-    torch.testing.assert_close(seen["grad_y"] @ seen["x"].t(), gradient)
+@pytest.fixture
+def layer():
+    return full_layer()
 
 
-def test_inputs_are_those_of_their_batch_whatever_is_written_over_them():
-    layer, buffer = full_layer(), torch.empty(6, 5)
+@pytest.fixture
+def collector(layer):
+    """It has begun to watch the layer."""
     collector = Collector()
     collector.start({"layer": layer})
-    for x in inputs(2)[0]:
-        layer(buffer.copy_(x)).square().sum().backward()
+    return collector
+
+
+def assert_sees_the_gradient(collector, layer):
     seen = collector.collected()["layer"]
     torch.testing.assert_close(seen["grad_y"] @ seen["x"].t(), layer.values.grad.view(4, 5))
+    return seen
 
 
-def test_hooks_of_the_user_that_change_the_output_count_in_the_gradient():
-    layer, x = full_layer(), inputs(3)[0, 0]
+@pytest.mark.parametrize("shape", [(6, 5), (2, 3, 5)])
+def test_operations_in_place_behind_a_layer_hide_no_gradient(shape, layer, collector):
+    (layer(torch.rand(shape, generator=seeded(1))).mul_(3) ** 2).sum().backward()
+    assert_sees_the_gradient(collector, layer)
+
+
+def test_inputs_are_those_of_their_batch_whatever_is_written_over_them(layer, collector):
+    buffer = torch.empty(6, 5)
+    for x in inputs(2)[0]:
+        layer(buffer.copy_(x)).square().sum().backward()
+    assert_sees_the_gradient(collector, layer)
+
+
+def test_hooks_of_the_user_that_change_the_output_count_in_the_gradient(layer):
     layer.register_forward_hook(lambda layer, args, y: 10 * y)
     collector = Collector()
     collector.start({"layer": layer})
-    layer(input=x).square().sum().backward()
-    seen = collector.collected()["layer"]
-    torch.testing.assert_close(seen["grad_y"] @ seen["x"].t(), layer.values.grad.view(4, 5))
+    layer(input=inputs(3)[0, 0]).square().sum().backward()
+    assert_sees_the_gradient(collector, layer)
 
 
 def test_collector_that_nobody_has_any_more_keeps_nothing():
@@ -160,15 +167,12 @@ def test_collector_that_nobody_has_any_more_keeps_nothing():
     assert batches == []
 
 
-def test_nothing_is_seen_while_a_gradient_is_computed_that_no_step_takes():
-    layer, collector, (x, y) = full_layer(), Collector(), inputs(5)[0]
-    collector.start({"layer": layer})
+def test_nothing_is_seen_while_a_gradient_is_computed_that_no_step_takes(layer, collector):
+    x, y = inputs(5)[0]
     with unseen():
         torch.autograd.grad(layer(x).sum(), [layer.values])
     SharpnessAware(0.05)(layer, y, torch.arange(6) % 4, seeded(0)).backward()
-    seen = collector.collected()["layer"]
-    assert seen["batch_sizes"] == (6,)
-    torch.testing.assert_close(seen["grad_y"] @ seen["x"].t(), layer.values.grad.view(4, 5))
+    assert assert_sees_the_gradient(collector, layer)["batch_sizes"] == (6,)
 
 
 def test_a_batch_without_examples_counts_as_a_gradient_of_zero():

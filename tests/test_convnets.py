@@ -16,7 +16,6 @@ from lib.train import Settings
 CIFAR = (3, 32, 32)
 SMALL = {"lenet5": (28, 28), "all_cnn": (3, 12, 12), "resnet20": (4, 4), "nin": (3, 8, 8)}
 each_network = pytest.mark.parametrize("name", models.NETWORKS)
-each_unit = pytest.mark.parametrize("activation", activations.UNITS)
 
 
 def parameters_of(net, kind):
@@ -35,26 +34,25 @@ def test_lenet5_has_the_parameters_of_each_layer_of_the_paper():
     assert count_parameters(net) - 850 == 60_000  # without the output, which is fixed there
 
 
-def test_all_cnn_has_the_parameters_of_the_paper():
-    net = convnet("all_cnn", CIFAR, 10, norm=False)
-    layers = [(3, 96, 9), (96, 96, 9), (96, 96, 9), (96, 192, 9), (192, 192, 9), (192, 192, 9)]
-    layers += [(192, 192, 9), (192, 192, 1), (192, 10, 1)]
+ALL_CNN = [(3, 96, 9), (96, 96, 9), (96, 96, 9), (96, 192, 9), (192, 192, 9), (192, 192, 9)]
+ALL_CNN += [(192, 192, 9), (192, 192, 1), (192, 10, 1)]
+NIN = [(3, 192, 25), (192, 160, 1), (160, 96, 1), (96, 192, 25), (192, 192, 1), (192, 192, 1)]
+NIN += [(192, 192, 9), (192, 192, 1), (192, 10, 1)]
+
+
+@pytest.mark.parametrize(  # millions: Springenberg2015
+    ("name", "layers", "digits", "millions"), [("all_cnn", ALL_CNN, 1, 1.4), ("nin", NIN, 0, 1)]
+)
+def test_networks_have_the_parameters_of_the_papers(name, layers, digits, millions):
+    net = convnet(name, CIFAR, 10, norm=False)
     assert count_parameters(net) == sum(n_in * n * size + n for n_in, n, size in layers)
-    assert round(count_parameters(net) / 1e6, 1) == 1.4  # Springenberg2015: 1.4 M
+    assert round(count_parameters(net) / 1e6, digits) == millions
 
 
 def test_resnet20_has_the_parameters_of_the_paper():
     net = convnet("resnet20", CIFAR, 10)
     assert round(count_parameters(net) / 1e6, 2) == 0.27  # He2016, Table 6: .27 M
     assert len(parameters_of(net, nn.Conv2d | nn.Linear)) == 20
-
-
-def test_network_in_network_has_the_parameters_of_the_paper():
-    net = convnet("nin", CIFAR, 10, norm=False)
-    layers = [(3, 192, 25), (192, 160, 1), (160, 96, 1), (96, 192, 25), (192, 192, 1)]
-    layers += [(192, 192, 1), (192, 192, 9), (192, 192, 1), (192, 10, 1)]
-    assert count_parameters(net) == sum(n_in * n * size + n for n_in, n, size in layers)
-    assert round(count_parameters(net) / 1e6) == 1  # Springenberg2015: 1 M
 
 
 @pytest.mark.parametrize(("name", "n_hinges"), [("lenet5", 3), ("resnet20", 7)])

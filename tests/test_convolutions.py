@@ -73,26 +73,18 @@ def test_compiled_loops_give_the_gradients_of_gradients_of_plain_torch():
     torch.testing.assert_close(*penalties, rtol=1e-4, atol=1e-3)
 
 
-def test_one_image_is_a_batch_of_one():
+def test_one_image_is_a_batch_of_one_and_none_gives_no_output():
     layer, x = layer_of(3, 4, 3), images(3, 8, 8)
     torch.testing.assert_close(layer(x), layer(x[None])[0], rtol=0, atol=0)
+    assert layer(images(0, 3, 8, 8)).shape == (0, 4, 6, 6)
 
 
-def test_no_image_gives_no_output():
-    assert layer_of(3, 4, 3)(images(0, 3, 8, 8)).shape == (0, 4, 6, 6)
-
-
-def test_state_brings_its_links():
-    layer, other = layer_of(3, 4, 3), layer_of(3, 4, 3, density=0.6)
+def test_state_brings_its_links_and_a_copy_computes_the_same():
+    layer, other, x = layer_of(3, 4, 3), layer_of(3, 4, 3, density=0.6), images(2, 3, 8, 8)
+    y = layer(x)
     other.load_state_dict(layer.state_dict())
-    x = images(2, 3, 8, 8)
-    assert other(x).equal(layer(x)) and other.nnz == layer.nnz
-
-
-def test_copy_computes_the_same():
-    layer, x = layer_of(3, 4, 3), images(2, 3, 8, 8)
-    layer(x)
-    assert copy.deepcopy(layer)(x).equal(layer(x))
+    assert other(x).equal(y) and other.nnz == layer.nnz
+    assert copy.deepcopy(layer)(x).equal(y)
 
 
 def test_from_dense_keeps_weights_at_the_links():
@@ -148,27 +140,6 @@ def test_gradient_growth_takes_the_positions_of_largest_dense_gradient():
     assert grown.sort().values.equal(free.topk(len(grown)).indices.sort().values)
 
 
-def trained(layer, n_steps, optimiser=None):
-    optimiser = optimiser or torch.optim.SGD(layer.parameters(), lr=0.01, momentum=0.9)
-    for _ in range(n_steps):
-        optimiser.zero_grad()
-        layer(images(40, 3, 8, 8)).square().mean().backward()
-        optimiser.step()
-    return optimiser
-
-
-def test_training_goes_on_from_a_state_to_the_same_bytes():
-    whole, part = layer_of(3, 4, 3), layer_of(3, 4, 3)
-    trained(whole, 4)
-    optimiser = trained(part, 2)
-    resumed = layer_of(3, 4, 3, density=0.5)
-    resumed.load_state_dict(part.state_dict())
-    again = torch.optim.SGD(resumed.parameters(), lr=0.01, momentum=0.9)
-    again.load_state_dict(optimiser.state_dict())
-    trained(resumed, 2, again)
-    assert resumed.values.equal(whole.values) and resumed.bias.equal(whole.bias)
-
-
 REFUSED = [
     (lambda: layer_of(3, 6, 3, dilation=2), "dilation = 2"),
     (lambda: layer_of(3, 6, 3, groups=3), "groups = 3"),
@@ -210,28 +181,28 @@ def test_first_convolution_and_depthwise_ones_stay_dense():
     assert model(images(2, 3, 8, 8)).shape == (2, 10)
 
 
-@pytest.mark.parametrize(("kinds", "names"), [(("conv",), ["2", "3"]), (("linear",), ["5"])])
-def test_kinds_choose_the_layers(kinds, names):
-    assert sparsify_(network(), density=0.2, start="new", kinds=kinds) == names
+@pytest.mark.parametrize(
+    ("how", "names"),
+    [
+        ({"kinds": ("conv",)}, ["2", "3"]),
+        ({"kinds": ("linear",)}, ["5"]),
+        ({"filter": lambda name, _: name == "0"}, ["0"]),
+    ],
+)
+def test_kinds_and_a_filter_choose_the_layers(how, names):
+    assert sparsify_(network(), density=0.2, start="new", **how) == names
 
 
-def test_filter_may_take_the_first_convolution():
-    names = sparsify_(network(), density=0.2, start="magnitude", filter=lambda name, _: name == "0")
-    assert names == ["0"]
-
-
-def test_erdos_renyi_kernel_densities_are_those_worked_by_hand():
-    # sides 8 + 16 + 3 + 3 = 30 and 16 + 8 + 1 + 1 = 26; positions 16 · 8 · 9 = 1152 and 128;
-    # a tenth of 1280 is 128, in the ratio 30 : 26 that is 68.57 and 59.43
+# sides 8 + 16 + 3 + 3 = 30 and 16 + 8 + 1 + 1 = 26; positions 16 · 8 · 9 = 1152 and 128;
+# a tenth of 1280 is 128, in the ratio 30 : 26 that is 68.57 and 59.43
+@pytest.mark.parametrize(
+    ("how", "links"),
+    [({"density": 0.1, "distribution": "erdos_renyi"}, (69, 59)), ({"er_epsilon": 2}, (60, 52))],
+)
+def test_erdos_renyi_counts_the_sides_of_a_kernel_as_worked_by_hand(how, links):
     model = network()
-    sparsify_(model, density=0.1, start="new", distribution="erdos_renyi", kinds=("conv",))
-    assert (model[2].nnz, model[3].nnz) == (69, 59)
-
-
-def test_er_epsilon_of_a_convolution_counts_the_sides_of_its_kernel():
-    model = network()
-    sparsify_(model, er_epsilon=2, start="new", kinds=("conv",))
-    assert (model[2].nnz, model[3].nnz) == (60, 52)
+    sparsify_(model, start="new", kinds=("conv",), **how)
+    assert (model[2].nnz, model[3].nnz) == links
 
 
 @pytest.mark.parametrize("padding", [1, "same"])

@@ -23,15 +23,11 @@ transformers = pytest.importorskip("transformers", reason=WHY)
 safetensors_torch = pytest.importorskip("safetensors.torch", reason=WHY)
 callbacks = pytest.importorskip("lightning.pytorch.callbacks", reason=WHY)
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # those of the tools
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("float32")]
+pytestmark += [pytest.mark.filterwarnings("ignore")]  # those of the tools
 DECAY = 0.9
 RULES = [Evolution(), Evolution("magnitude", "gradient", gradient_batches=2)]
 NAMES = ["SET", "RigL"]
-
-
-@pytest.fixture(autouse=True)
-def float32(float64):
-    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture(scope="module")
@@ -108,15 +104,9 @@ class Lit(lightning.LightningModule):
 
 
 def trained_by_lightning(module, loader, tmp_path, *more, epochs=4):
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
-    trainer = lightning.Trainer(
-        max_epochs=epochs,
-        accelerator="cpu",
-        callbacks=list(more),
-        default_root_dir=tmp_path,
-        enable_checkpointing=False,
-        **quiet,
-    )
+    off = ("enable_progress_bar", "enable_model_summary", "logger", "enable_checkpointing")
+    how = {"accelerator": "cpu", "default_root_dir": tmp_path} | dict.fromkeys(off, False)
+    trainer = lightning.Trainer(max_epochs=epochs, callbacks=list(more), **how)
     trainer.fit(module, loader)
     return trainer
 
@@ -141,41 +131,39 @@ def averaged(trace, first):
     return means
 
 
-def test_average_of_lightning_over_links_that_stay_is_that_of_the_matrices(split, loader, tmp_path):
+def moving():
+    return callbacks.EMAWeightAveraging(decay=DECAY)
+
+
+def stochastic():
+    return callbacks.StochasticWeightAveraging(swa_lrs=0.01, swa_epoch_start=2)
+
+
+each_average = pytest.mark.parametrize("average", [moving, stochastic])
+
+
+@each_average
+def test_average_of_lightning_over_links_that_stay_is_taken(average, split, loader, tmp_path):
     module = Lit(None)
     before = links(module.net)
-    trained_by_lightning(module, loader, tmp_path, callbacks.EMAWeightAveraging(decay=DECAY))
-    assert torch.equal(links(module.net), before)
-    desired = averaged(module.trace[1:], module.trace[0])  # the first update copies
-    torch.testing.assert_close(matrices(module.net), desired, atol=1e-5, rtol=1e-4)
-    assert accuracy(module.net, split) > 0.85
+    trained_by_lightning(module, loader, tmp_path, average(), epochs=5)
+    assert torch.equal(links(module.net), before) and accuracy(module.net, split) > 0.85
+    if average is moving:
+        desired = averaged(module.trace[1:], module.trace[0])  # the first update copies
+        torch.testing.assert_close(matrices(module.net), desired, atol=1e-5, rtol=1e-4)
 
 
-def test_average_of_lightning_over_links_that_move_is_refused(loader, tmp_path):
-    average = callbacks.EMAWeightAveraging(decay=DECAY)
+@each_average
+def test_average_of_lightning_over_links_that_move_is_refused(average, loader, tmp_path):
     with pytest.raises(ValueError, match="mixes values of different links"):
-        trained_by_lightning(Lit(Evolution()), loader, tmp_path, average)
+        trained_by_lightning(Lit(Evolution()), loader, tmp_path, average(), epochs=5)
 
 
 def test_average_of_lightning_that_the_evolver_knows_moves_along(split, loader, tmp_path):
-    average = callbacks.EMAWeightAveraging(decay=DECAY)
+    average = moving()
     module = Lit(Evolution(), averages=[lambda: average._average_model.module.net])
     trained_by_lightning(module, loader, tmp_path, average)
     assert accuracy(module.net, split) > 0.85  # Lightning has put the average in place
-
-
-def test_stochastic_average_of_lightning_over_links_that_move_is_refused(loader, tmp_path):
-    average = callbacks.StochasticWeightAveraging(swa_lrs=0.01, swa_epoch_start=2)
-    with pytest.raises(ValueError, match="mixes values of different links"):
-        trained_by_lightning(Lit(Evolution()), loader, tmp_path, average, epochs=5)
-
-
-def test_stochastic_average_of_lightning_over_links_that_stay_is_taken(split, loader, tmp_path):
-    average = callbacks.StochasticWeightAveraging(swa_lrs=0.01, swa_epoch_start=2)
-    module = Lit(None)
-    before = links(module.net)
-    trained_by_lightning(module, loader, tmp_path, average, epochs=5)
-    assert torch.equal(links(module.net), before) and accuracy(module.net, split) > 0.85
 
 
 # ------------------------------------------------------------------------------------- timm

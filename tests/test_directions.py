@@ -159,14 +159,19 @@ def smallest(found: Sequence[Found], whole: bool = True) -> Found:
     return Found(min(value), min(low) if whole else -math.inf, min(high), min(n))
 
 
-def decided(found: Sequence[tuple[float, Found]], total: int) -> Found:
+def largest(found: Sequence[Found]) -> Found:
+    value, low, high, n = zip(*found, strict=True)
+    return Found(max(value), max(low), max(high), min(n))
+
+
+def decided(found: Sequence[Found], total: int) -> Found:
     """How many of so many are above 0: at least the sure ones, at most all but the lost."""
-    bounding = [one.n for _, one in found if one.high < math.inf]
+    bounding = [one.n for one in found if one.high < math.inf]
     return Found(
-        sum(value > 0 for value, _ in found),
-        sum(one.low > 0 for _, one in found),
-        total - sum(one.high < 0 for _, one in found),
-        min(bounding or [one.n for _, one in found]),
+        sum(one.value > 0 for one in found),
+        sum(one.low > 0 for one in found),
+        total - sum(one.high < 0 for one in found),
+        min(bounding or [one.n for one in found]),
     )
 
 
@@ -290,16 +295,9 @@ def benchmark(measure: str, above: str, below: str) -> Found:
     return mean(costs[0] / costs[1])
 
 
-@oracle
-def s04() -> Found:
-    """Peak memory of training, SET over dense."""
-    return benchmark("peak_memory", "fused", "dense")
-
-
-@oracle
-def s05() -> Found:
-    """Seconds of an epoch, dense over SET."""
-    return benchmark("epoch", "dense", "fused")
+# peak memory of training, SET over dense; seconds of an epoch, dense over SET
+ORACLES["S04"] = lambda: benchmark("peak_memory", "fused", "dense")
+ORACLES["S05"] = lambda: benchmark("epoch", "dense", "fused")
 
 
 @oracle
@@ -361,16 +359,9 @@ def s08() -> Found:
     return found._replace(low=max(found.low, 0))
 
 
-@oracle
-def s25() -> Found:
-    """Data sets, of three, where SET is ahead of fixed links."""
-    return decided([(one.value, one) for one in table_3("fixed").values()], 3)
-
-
-@oracle
-def s26() -> Found:
-    """Data sets, of three, where SET is ahead of dense."""
-    return decided([(one.value, one) for one in table_3("dense").values()], 3)
+# data sets, of three, where SET is ahead of fixed links, and of dense
+ORACLES["S25"] = lambda: decided([*table_3("fixed").values()], 3)
+ORACLES["S26"] = lambda: decided([*table_3("dense").values()], 3)
 
 
 def weights(dataset: str) -> tuple[int, int]:
@@ -408,16 +399,9 @@ def last_accuracy(experiment: str, dataset: str, minus: float) -> Found:
     return found._replace(high=math.inf) if slope >= 0.02 else found
 
 
-@oracle
-def s29() -> Found:
-    """SET on CIFAR-10 after 1,000 epochs, percent."""
-    return last_accuracy("set_mlp_long", "cifar10", 0)
-
-
-@oracle
-def s30() -> Found:
-    """SET on the sample of HIGGS minus the published network."""
-    return last_accuracy("set_mlp", "higgs_sample", 78.54)
+# SET on CIFAR-10 after 1,000 epochs, percent, and on a sample of HIGGS minus the published network
+ORACLES["S29"] = lambda: last_accuracy("set_mlp_long", "cifar10", 0)
+ORACLES["S30"] = lambda: last_accuracy("set_mlp", "higgs_sample", 78.54)
 
 
 def rank_p(links: np.ndarray) -> float:
@@ -524,8 +508,7 @@ def s35() -> Found:
     """Settings, of twelve, in which SET is ahead of fixed links."""
     ours, theirs = curves("set"), curves("fixed")
     gaps = [at(ours, name) - at(theirs, name) for name in SETTINGS]
-    found = [mean(gap, members=12) for gap in gaps]
-    return decided([(one.value, one) for one in found], 12)
+    return decided([mean(gap, members=12) for gap in gaps], 12)
 
 
 @oracle
@@ -556,10 +539,10 @@ def s41() -> Found:
     return mean(gaps(ours, random))
 
 
-@oracle
-def s42() -> Found:
-    """SET that drops its largest weights, CIFAR-10, percent."""
-    return mean(run.accuracies[-1] for run in stored("set_removals", method="set_largest_removal"))
+# SET that drops its largest weights, CIFAR-10, percent
+ORACLES["S42"] = lambda: mean(
+    run.accuracies[-1] for run in stored("set_removals", method="set_largest_removal")
+)
 
 
 # --------------------------------------------------------------------------- SET: convolutions
@@ -571,16 +554,9 @@ def cnn(method: str, number: Callable[[np.ndarray], float]) -> np.ndarray:
     return np.array([number(runs[seed].accuracies) for seed in sorted(runs)])
 
 
-@oracle
-def s36() -> Found:
-    """Best accuracy, SET minus dense top layers."""
-    return mean(cnn("set", np.max) - cnn("dense", np.max))
-
-
-@oracle
-def s37() -> Found:
-    """Best accuracy, SET minus fixed top layers."""
-    return mean(cnn("set", np.max) - cnn("fixed", np.max))
+# best accuracy, SET minus dense top layers, and minus fixed ones
+ORACLES["S36"] = lambda: mean(cnn("set", np.max) - cnn("dense", np.max))
+ORACLES["S37"] = lambda: mean(cnn("set", np.max) - cnn("fixed", np.max))
 
 
 @oracle
@@ -699,19 +675,18 @@ def sets_won(rival: str) -> Found:
             one = mean(gain["full"], members=11)
             sure = all(has_choice(dataset, method) for method in ("set", rival))
             sure = sure and len(gain) >= 3 and told_apart(gain)
-            found.append((one.value, one if sure else unbounded(one)))
+            found.append(one if sure else unbounded(one))
     return at_least_three(found)
 
 
-def at_least_three(found: Sequence[tuple[float, Found]]) -> Found:
+def at_least_three(found: Sequence[Found]) -> Found:
     """Of eleven; n is the fewest seeds of a data set that has three."""
-    return decided(found, 11)._replace(n=min(one.n for _, one in found if one.n >= 3))
+    return decided(found, 11)._replace(n=min(one.n for one in found if one.n >= 3))
 
 
-@oracle
-def s09() -> Found:
-    """Data sets where SET is ahead of dense."""
-    return sets_won("dense")
+# data sets where SET is ahead of dense, and of fixed links
+ORACLES["S09"] = lambda: sets_won("dense")
+ORACLES["S11"] = lambda: sets_won("fixed_final")
 
 
 @oracle
@@ -725,14 +700,8 @@ def s10() -> Found:
         if len(values):
             one = mean(values - printed[name], members=11)
             decides = dataset not in OWN_SPLIT and one.n >= 3
-            found.append((one.value, one if decides else unbounded(one)))
+            found.append(one if decides else unbounded(one))
     return at_least_three(found)
-
-
-@oracle
-def s11() -> Found:
-    """Data sets where SET is ahead of fixed links."""
-    return sets_won("fixed_final")
 
 
 @oracle
@@ -776,11 +745,13 @@ def widest_minus_narrower(method: str) -> Found:
     return mean((sides[0] - sides[1]).dropna(), members=11)
 
 
-@oracle
-def s15() -> Found:
-    """Data sets, of eleven, where fixed links are best with the most hidden units."""
-    found = widest_minus_narrower("fixed_final")
-    return decided([(found.value, found)], 11)
+# data sets, of eleven, where fixed links are best with the most hidden units, and SET with fewer
+ORACLES["S15"] = lambda: decided([widest_minus_narrower("fixed_final")], 11)
+ORACLES["S17"] = lambda: decided([negative(widest_minus_narrower("set"))], 11)
+
+
+def negative(found: Found) -> Found:
+    return Found(-found.value, -found.high, -found.low, found.n)
 
 
 @oracle
@@ -792,14 +763,6 @@ def s16() -> Found:
     )
     ratios = (ours / theirs).dropna()
     return Found(ratios.mean(), ratios.min(), ratios.max())
-
-
-@oracle
-def s17() -> Found:
-    """Data sets, of eleven, where SET is best with fewer than the most hidden units."""
-    found = widest_minus_narrower("set")
-    turned = Found(-found.value, -found.high, -found.low, found.n)
-    return decided([(turned.value, turned)], 11)
 
 
 @oracle
@@ -826,8 +789,7 @@ def s19() -> Found:
     for run in stored("set_rbm_dna", method="dense", variant="grid", cd_steps=1):
         test = run.table["test"][run.table["ess"] >= 10].dropna()
         falls[run.seed] = max(falls.get(run.seed, 0.0), test.max() - test.iloc[-1])
-    found = mean([*falls.values()])
-    return Found(-found.value, -found.high, -found.low, found.n)
+    return negative(mean([*falls.values()]))
 
 
 @oracle
@@ -851,10 +813,10 @@ def p_on_dna(epoch: str) -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
-@oracle
-def s21() -> Found:
-    """Smallest p of nine settings on DNA at the start, mean over seeds."""
-    return mean(p_on_dna("0").min(axis=1))
+# smallest p of nine settings on DNA at the start, and settings that end with p below .05, mean over
+# seeds
+ORACLES["S21"] = lambda: mean(p_on_dna("0").min(axis=1))
+ORACLES["S23"] = lambda: mean((p_on_dna("final") < 0.05).sum(axis=1))
 
 
 @oracle
@@ -864,12 +826,6 @@ def s22() -> Found:
     runs += stored("set_rbm", method="set", variant="one setting", seed=0)
     below = sum(rank_p(*hidden_degrees(run, "final")) < 0.05 for run in runs)
     return Found(below, 0, 99)
-
-
-@oracle
-def s23() -> Found:
-    """Settings on DNA, of nine, that end with p below .05, mean over seeds."""
-    return mean((p_on_dna("final") < 0.05).sum(axis=1))
 
 
 @oracle
@@ -894,16 +850,9 @@ def dense_minus_set(dataset: str) -> Found:
     )
 
 
-@oracle
-def r01() -> Found:
-    """Dense minus SET on MNIST, points."""
-    return dense_minus_set("mnist")
-
-
-@oracle
-def r02() -> Found:
-    """Dense minus SET on Fashion-MNIST, points."""
-    return dense_minus_set("fashion_mnist")
+# dense minus SET, points
+ORACLES["R01"] = lambda: dense_minus_set("mnist")
+ORACLES["R02"] = lambda: dense_minus_set("fashion_mnist")
 
 
 def pairs_of(dataset: str, rival: str) -> list[tuple[Stored, Stored]]:
@@ -950,10 +899,9 @@ def area_gap(series: str, rival: str) -> Found:
     return smallest(found)
 
 
-@oracle
-def r03() -> Found:
-    """Area as links are removed, SET minus dense."""
-    return area_gap("removal", "dense")
+# area as links are removed, SET minus dense, and as weights are shuffled, SET minus fixed links
+ORACLES["R03"] = lambda: area_gap("removal", "dense")
+ORACLES["R05"] = lambda: area_gap("shuffle", "fixed")
 
 
 def half_radius(run: Stored) -> float:
@@ -975,12 +923,6 @@ def r04() -> Found:
         ratios = [half_radius(a) / half_radius(b) for a, b in pairs_of(dataset, "dense")]
         found.append(mean(ratios, members=2))
     return smallest(found)
-
-
-@oracle
-def r05() -> Found:
-    """Area as weights are shuffled, SET minus fixed links."""
-    return area_gap("shuffle", "fixed")
 
 
 # -------------------------------------------------------------------------------- local learning
@@ -1054,10 +996,10 @@ def smallest_ratio(*methods: str) -> Found:
     return smallest(found)
 
 
-@oracle
-def h02() -> Found:
-    """Critical norm, local learning over back-propagation, the smallest of three attacks."""
-    return smallest_ratio("kh")
+# critical norm over that of back-propagation: local learning, the smallest of three attacks, and L2
+# or a penalty on the Jacobian, the smallest of six
+ORACLES["H02"] = lambda: smallest_ratio("kh")
+ORACLES["H04"] = lambda: smallest_ratio("l2", "jreg_units")
 
 
 @oracle
@@ -1065,12 +1007,6 @@ def h03() -> Found:
     """Test accuracy, back-propagation minus local learning."""
     both = against_backpropagation("kh", "accuracy")
     return mean(both["base"] - both["ours"])
-
-
-@oracle
-def h04() -> Found:
-    """Critical norm with L2 or a penalty on the Jacobian over none, the smallest of six."""
-    return smallest_ratio("l2", "jreg_units")
 
 
 @oracle
@@ -1201,7 +1137,7 @@ def p02() -> Found:
             table = pd.DataFrame(accuracy).sort_index()
             one = [mean((table["splash"] - table[r]).dropna(), members=9) for r in RIVALS]
             found.append(smallest(one) if dataset == "mnist" else unbounded(smallest(one)))
-    count = decided([(one.value, one) for one in found], 12)
+    count = decided(found, 12)
     return Found(count.value / len(found), count.low / 12, count.high / 12, count.n)
 
 
@@ -1244,8 +1180,7 @@ def p03() -> Found:
     """Largest mean gain over the attacks and cells that were run, which hold together."""
     groups = attack_gains().groupby(["dataset", "network", "measure"])["gain"]
     found = [mean(values, members=len(groups)) for _, values in groups]
-    value, low, high, n = zip(*found, strict=True)
-    return Found(max(value), max(low), math.inf, min(n))  # more cells could only raise it
+    return largest(found)._replace(high=math.inf)  # more cells could only raise it
 
 
 @oracle
@@ -1291,19 +1226,13 @@ def f02() -> Found:
     return mean(ends("accuracy_by_recipe", **at).values())
 
 
-@oracle
-def f03() -> Found:
-    """RigL on CIFAR-10 from a local start."""
-    return mean(ends("cifar10_start", method="rigl", variant="local start").values())
+def from_start(name: str) -> dict[int, float]:
+    return ends("cifar10_start", method="rigl", variant=f"{name} start")
 
 
-@oracle
-def f04() -> Found:
-    """RigL on CIFAR-10: random minus local start."""
-    starts = (
-        ends("cifar10_start", method="rigl", variant=f"{s} start") for s in ("random", "local")
-    )
-    return mean(differences(*starts))
+# RigL on CIFAR-10 from a local start, and random minus local start
+ORACLES["F03"] = lambda: mean(from_start("local").values())
+ORACLES["F04"] = lambda: mean(differences(from_start("random"), from_start("local")))
 
 
 @oracle
@@ -1386,8 +1315,7 @@ def f09() -> Found:
     means = {start: {s: np.mean(v) for s, v in of.items()} for start, of in apart.items()}
     usual = means.pop("random start")
     gaps = [mean(differences(of, usual), members=len(means)) for of in means.values()]
-    value, low, high, n = zip(*gaps, strict=True)
-    return Found(max(value), max(low), max(high), min(n))
+    return largest(gaps)
 
 
 @oracle

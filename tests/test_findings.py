@@ -380,17 +380,17 @@ def holm(p):
     return is_below
 
 
+def penalties(**jacobian):
+    """Of methods their words, in the order of the page."""
+    before, after = {"kh": "local learning", "l2": "L2 penalty"}, {"bp": "no penalty"}
+    return before | jacobian | after | {"specreg": "spectral penalty"}
+
+
 def says_10(text):
     table = released.measured("bio_attacks")
     (units,) = {run.n_units for run in papers.EXPERIMENTS["bio_networks"].runs("paper")}
     text.says("five networks of {} units on CIFAR-10", units)
-    rows = {
-        "kh": "local learning",
-        "l2": "L2 penalty",
-        "jreg": "Jacobian penalty",
-        "bp": "no penalty",
-        "specreg": "spectral penalty",
-    }
+    rows = penalties(jreg="Jacobian penalty")
     means = table.groupby(["variant", "method"])[[*released.ATTACKS]].mean()
     counts = table.groupby(["variant", "method"]).size()
     assert table.loc[table["method"] == "kh", "layer"].nunique() == 3
@@ -435,13 +435,7 @@ def networks_of_2000_units(text):
     accepted = [record.environment["accepted"] for record in released.below("all_images_2000")]
     assert sorted(accepted) == [False, False, True]
     text.says("network of 2,000 units")
-    rows = {
-        "kh": "local learning",
-        "l2": "L2 penalty",
-        "jreg_units": "Jacobian penalty on hidden units",
-        "bp": "no penalty",
-        "specreg": "spectral penalty",
-    }
+    rows = penalties(jreg_units="Jacobian penalty on hidden units")
     for method, words in rows.items():
         networks = wide.get_group(method)
         accuracy, norm = 100 * networks["accuracy"], networks["pgd"]

@@ -12,15 +12,12 @@ from lib._compiled import launch
 from lib.activations import Splash, SReLU
 from lib.layers import Dropout, SparseLinear
 from lib.support import random_support
+from tests.oracles import seeded
 
 OPERATIONS = torch.ops.sparse_adaptive
 TORCH_WARNS = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 pytestmark = TORCH_WARNS
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def drawn(*shape):
@@ -121,13 +118,11 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name if name == "modules" else pytest.param(name, marks=pytest.mark.slow)
-        for name in NETWORKS
-    ],
-)
+FAST = [name for name in NETWORKS if name == "modules"]
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS if name not in FAST]
+
+
+@pytest.mark.parametrize("name", FAST + SLOW)
 def test_a_network_is_compiled_into_one_graph(name):
     torch.compiler.reset()
     net = NETWORKS[name]()

@@ -3,7 +3,6 @@ thread counts.
 """
 
 import functools
-import warnings
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from lib._compiled import launch
 from lib.kernels import Layer
 from lib.layers import Linear, SparseLinear
 from lib.support import Support, make_support, random_support
+from tests.oracles import on_one_and_two_threads
 
 SHAPES = {  # name: (n_in, n_out, rows, cols)
     "no links": (4, 3, [], []),
@@ -42,12 +42,6 @@ def dense(support, values):
     weights = torch.zeros(support.n_out, support.n_in, dtype=values.dtype)
     weights[support.row.long(), support.col.long()] = values
     return weights
-
-
-@pytest.fixture(params=["numba", "torch"])
-def implementation(request):
-    with launch.use_implementation(request.param):
-        yield request.param
 
 
 @pytest.fixture(params=SHAPES)
@@ -105,12 +99,8 @@ def test_gradients_agree_with_finite_differences(support, implementation, genera
 def test_one_and_two_threads_give_the_same_bits(large, generator):
     support, values, x = large
     grad_y = torch.randn(400, 129, generator=generator)
-    results = []
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        results.append(products(support, values, x, grad_y))
-    torch.set_num_threads(1)
-    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    results = on_one_and_two_threads(lambda: products(support, values, x, grad_y))
+    assert all(map(torch.equal, *results))
 
 
 def test_nan_and_infinity_are_not_hidden(large):
@@ -231,7 +221,7 @@ def composed(x, layers):
 
 def as_leaves(x, layers):
     """Leaves of x and of all weights, biases and parameters, and the layers made of them."""
-    tensors = [t for layer in layers for t in layer if torch.is_tensor(t)]
+    tensors = [t for layer in layers for t in layer._replace(hinges=None) if torch.is_tensor(t)]
     leaves = {id(t): t.clone().requires_grad_() for t in tensors}
     layers = [Layer(*(leaves.get(id(part), part) for part in layer)) for layer in layers]
     return [x.clone().requires_grad_(), *leaves.values()], layers
@@ -467,16 +457,19 @@ def test_units_take_any_leading_dimensions(shape, implementation, generator):
     assert all(torch.equal(a, d.view(shape)) for a, d in zip(actual, desired, strict=True))
 
 
-def test_chain_of_one_and_two_threads_gives_the_same_bits(large, generator):
+@pytest.mark.parametrize("unit", ["srelu", "relu", "splash"])
+def test_chain_of_one_and_two_threads_gives_the_same_bits(unit, large, generator):
     n_examples, (support, *_) = 4097, large
-    layers = [make_layer(support, "bias srelu law", generator)]
+    layers = [make_layer(support, f"bias {unit} law", generator)]
+    if unit == "splash":
+        coefficients = torch.randn(2, 3, generator=generator)
+        layers[0] = layers[0]._replace(splash=coefficients, hinges=torch.arange(3.0))
     layers.append(make_layer(random_support(400, 3, 0.5, generator=generator), "bias", generator))
-    x, results = torch.randn(n_examples, 300, generator=generator), []
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        results.append([kernels.chain(x, layers), *gradients(kernels.chain, x, layers)])
-    torch.set_num_threads(1)
-    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    x = torch.randn(n_examples, 300, generator=generator)
+    results = on_one_and_two_threads(
+        lambda: [kernels.chain(x, layers), *gradients(kernels.chain, x, layers)]
+    )
+    assert all(map(torch.equal, *results))
 
 
 @pytest.mark.parametrize(
@@ -523,60 +516,34 @@ def test_wrong_layer_is_refused(change, sentence, implementation, generator):
         kernels.chain(torch.zeros(2, 5), [layer])
 
 
-@pytest.mark.parametrize(
-    ("parts", "sentence"),
-    [
-        ({"srelu": torch.ones(4, 5), "is_relu": True}, "a ReLU and an SReLU"),
-        ({"splash": torch.ones(2, 3), "hinges": torch.arange(3.0), "is_relu": True}, "a ReLU or"),
-        ({"hinges": torch.arange(3.0)}, "one of splash and hinges: give both"),
-        ({"splash": torch.ones(2, 3)}, "one of splash and hinges: give both"),
-        ({"values": torch.ones(5)}, "without a support: give the links too"),
-        ({"bias": torch.ones(5)}, "without a support: give the links too"),
-    ],
-    ids=str,
-)
-def test_parts_that_do_not_go_together_are_refused(parts, sentence, implementation):
+def alone(**parts):
+    return lambda *_: [Layer(**parts)]
+
+
+X, PIECES, HINGES = torch.zeros(2, 5).double(), torch.ones(4, 5), torch.arange(3.0)
+SPLASH, NO_LINKS = torch.ones(2, 3), "without a support: give the links too"
+REFUSED = [  # an input, the layers made of two, and the sentence
+    (X, alone(srelu=PIECES, is_relu=True), "a ReLU and an SReLU"),
+    (X, alone(splash=SPLASH, hinges=HINGES, is_relu=True), "a ReLU or"),
+    (X, alone(hinges=HINGES), "one of splash and hinges: give both"),
+    (X, alone(splash=SPLASH), "one of splash and hinges: give both"),
+    (X, alone(values=torch.ones(5)), NO_LINKS),
+    (X, alone(bias=torch.ones(5)), NO_LINKS),
+    (X, lambda first, _: [first, first], "6 values meet a layer of 5 inputs"),
+    (X, lambda *two: [*two, Layer(srelu=two[0].srelu)], r"srelu has shape \(4, 6\): give \(4, 4"),
+    (X[:, [0] * 6], lambda *two: two, "6 values meet a layer of 5 inputs"),
+    (X.half(), lambda *two: two, "x is torch.float16 and the weights torch.float64: give both"),
+    (X.long(), lambda *two: two, "x is torch.int64 and the weights torch.float64: give both"),
+    (X.to("meta"), lambda *two: two, "x is on meta and the weights on cpu: give both on one"),
+    (X[0], alone(srelu=PIECES), "give"),
+    (X.expand(3, 2, 5), alone(), "give"),
+]
+
+
+@pytest.mark.parametrize(("x", "choose", "sentence"), REFUSED)
+def test_chain_of_what_does_not_fit_is_refused(x, choose, sentence, implementation, generator):
     with pytest.raises(ValueError, match=sentence):
-        kernels.chain(torch.zeros(2, 5), [Layer(**parts)])
-
-
-@pytest.mark.parametrize(
-    ("x", "sentence"),
-    [
-        (torch.zeros(2, 6).double(), "6 values meet a layer of 5 inputs"),
-        (torch.zeros(2, 5).half(), "x is torch.float16 and the weights torch.float64: give both"),
-        (torch.zeros(2, 5).long(), "x is torch.int64 and the weights torch.float64: give both"),
-        (
-            torch.zeros(2, 5, device="meta").double(),
-            "x is on meta and the weights on cpu: give both on one",
-        ),
-    ],
-    ids=str,
-)
-def test_wrong_input_of_a_chain_is_refused(x, sentence, generator):
-    with pytest.raises(ValueError, match=sentence):
-        kernels.chain(x, two_layers("srelu", generator))
-
-
-def test_layers_of_other_widths_are_refused(implementation, generator):
-    first, second = two_layers("bias srelu", generator)
-    with pytest.raises(ValueError, match="6 values meet a layer of 5 inputs"):
-        kernels.chain(torch.zeros(2, 5), [first, first])
-    with pytest.raises(ValueError, match=r"srelu has shape \(4, 6\): give \(4, 4\)"):
-        kernels.chain(torch.zeros(2, 5), [first, second, Layer(srelu=first.srelu)])
-
-
-@pytest.mark.parametrize(
-    ("shape", "layer"), [((5,), Layer(srelu=torch.ones(4, 5))), ((2, 3, 5), Layer())]
-)
-def test_batch_that_is_not_a_matrix_of_examples_is_refused(shape, layer):
-    with pytest.raises(ValueError, match="give"):
-        kernels.chain(torch.zeros(shape), [layer])
-
-
-@pytest.mark.parametrize("layer", [Layer(srelu=torch.ones(4, 5)), Layer()], ids=["srelu", "none"])
-def test_batch_of_no_example_gives_no_row(layer, implementation):
-    assert kernels.chain(torch.zeros(0, 5, dtype=torch.float32), [layer]).shape == (0, 5)
+        kernels.chain(x, choose(*two_layers("bias srelu", generator)))
 
 
 # dropout
@@ -608,11 +575,6 @@ def test_threshold_is_inclusive(implementation):
 # on a GPU
 
 
-def gpu(test):
-    no_gpu = not torch.cuda.is_available()
-    return pytest.mark.gpu(pytest.mark.skipif(no_gpu, reason="no GPU")(test))
-
-
 def on_gpu(part):
     """A tensor, a support, a layer or a list of them, with all tensors moved."""
     if isinstance(part, Support | Layer):
@@ -626,14 +588,14 @@ def on_cpu(tensors):
     return [tensor.cpu() for tensor in tensors]
 
 
-@gpu
+@pytest.mark.gpu
 def test_products_on_a_gpu_agree_with_the_cpu(support, generator):
     sizes = [(support.nnz,), (support.n_in, 129), (support.n_out, 129), (support.n_out,)]
     given = [support, *(torch.randn(size, generator=generator) for size in sizes)]
     torch.testing.assert_close(on_cpu(products(*on_gpu(given))), products(*given))
 
 
-@gpu
+@pytest.mark.gpu
 @each_parts
 @pytest.mark.parametrize("differentiable", [False, True])
 def test_chain_and_its_gradients_on_a_gpu_agree_with_the_cpu(differentiable, parts, generator):
@@ -646,13 +608,13 @@ def test_chain_and_its_gradients_on_a_gpu_agree_with_the_cpu(differentiable, par
     torch.testing.assert_close(on_cpu(actual), list(gradients(kernels.chain, x, layers)))
 
 
-@gpu
+@pytest.mark.gpu
 def test_dropout_on_a_gpu_keeps_the_same_values(generator):
     x, law = torch.randn(129, 50, generator=generator).float(), launch.dropout_law(P, 3, 4)
     assert torch.equal(kernels.dropout(x.cuda(), law).cpu(), kernels.dropout(x, law))
 
 
-@gpu
+@pytest.mark.gpu
 def test_compiled_kernels_refuse_a_gpu(generator):
     with launch.use_implementation("numba"), pytest.raises(RuntimeError, match="on cuda"):
         kernels.chain(torch.ones(2, 5).cuda(), on_gpu(two_layers("", generator)))
@@ -703,39 +665,26 @@ def test_dense_product_keeps_double_precision(generator):
 
 
 def test_dense_product_does_not_depend_on_threads(generator):
-    m, k, n = 300, 200, 100
-    a, b = torch.randn(m, k, generator=generator), torch.randn(k, n, generator=generator)
-    threads = torch.get_num_threads()
-    products = []
-    for number in (1, 2):
-        torch.set_num_threads(number)
-        products.append(kernels.dense_product(a.float(), b.float()))
-    torch.set_num_threads(threads)
-    assert torch.equal(*products)
+    a, b = (torch.randn(shape, generator=generator).float() for shape in ((300, 200), (200, 100)))
+    assert torch.equal(*on_one_and_two_threads(lambda: kernels.dense_product(a, b)))
 
 
-def test_dense_layer_is_differentiated_forwards():
-    layer = Linear(4, 3).float()
-    x, tangent = torch.rand(5, 4).float(), torch.rand(5, 4).float()
-    with forward_ad.dual_level(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch scripts its own formulas here
-        y = layer(forward_ad.make_dual(x, tangent))
-        found = forward_ad.unpack_dual(y).tangent
+TORCH_WARNS = pytest.mark.filterwarnings("ignore")  # of its own scripts and traces
+
+
+@TORCH_WARNS
+def test_dense_layer_is_differentiated_forwards_and_a_sparse_one_refuses_it():
+    layer, sparse = Linear(4, 3).float(), SparseLinear(4, 3, density=0.5).float()
+    x, tangent = torch.rand(2, 5, 4).float()
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(x, tangent)
+        found = forward_ad.unpack_dual(layer(dual)).tangent
+        with torch.no_grad(), pytest.raises(NotImplementedError, match="jvp"):
+            sparse(dual)
     torch.testing.assert_close(found, tangent @ layer.weight.T)
 
 
-def test_forward_derivatives_of_sparse_layers_are_refused_not_dropped():
-    layer, x = SparseLinear(4, 3, density=0.5).float(), torch.rand(5, 4).float()
-    with torch.no_grad(), forward_ad.dual_level(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch scripts its own formulas here
-        dual = forward_ad.make_dual(x, torch.rand(5, 4))
-        with pytest.raises(NotImplementedError, match="jvp"):
-            layer(dual)
-
-
+@TORCH_WARNS
 def test_dense_layer_is_traced():
     layer, x = Linear(4, 3).float(), torch.rand(5, 4).float()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch.jit.trace is deprecated
-        traced = torch.jit.trace(layer, x)
-    torch.testing.assert_close(traced(x), layer(x))
+    torch.testing.assert_close(torch.jit.trace(layer, x)(x), layer(x))

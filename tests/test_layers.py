@@ -2,7 +2,6 @@
 
 import copy
 import gc
-import io
 import itertools
 import math
 import re
@@ -23,8 +22,6 @@ from lib.layers import Dropout, Linear, SparseLinear, Standardise, initial_value
 from lib.support import make_support, random_support
 from tests.oracles import seeded
 
-OPTIMISERS = ("AdamW", "Rprop")
-
 
 def sparse(n_in=7, n_out=5, density=0.4, seed=0, **options):
     return SparseLinear(n_in, n_out, density=density, generator=seeded(seed), **options)
@@ -37,12 +34,6 @@ def dense_twin(layer):
     if layer.bias is not None:
         twin.bias.data = layer.bias.detach().clone()
     return twin
-
-
-@pytest.fixture(params=["numba", "torch"])
-def implementation(request):
-    with launch.use_implementation(request.param):
-        yield request.param
 
 
 def same(a, b):
@@ -87,26 +78,6 @@ def test_weight_matrix_holds_the_values_at_the_links_and_zero_elsewhere():
     assert layer.values.grad.tolist() == [2, 4, 6]
 
 
-@pytest.mark.parametrize("name", OPTIMISERS)
-def test_optimisers_of_torch_lower_a_quadratic_loss_and_keep_the_links(name, generator):
-    layer = sparse(20, 10)
-    before = copy.deepcopy(layer)
-    optimiser = getattr(torch.optim, name)(layer.parameters(), lr=0.01)
-    x, target = torch.randn(50, 20, generator=generator), torch.ones(50, 10)
-
-    def step():
-        optimiser.zero_grad()
-        loss = F.mse_loss(layer(x), target)
-        loss.backward()
-        optimiser.step()
-        return loss.item()
-
-    losses = [step() for _ in range(10)]
-    assert losses[-1] < losses[0] and layer(x).isfinite().all()
-    assert dict(layer.named_parameters()).keys() == {"values", "bias"}
-    assert all(map(torch.equal, layer.support[2:], before.support[2:]))
-
-
 def test_repr_names_widths_links_and_density():
     assert repr(sparse(10, 5, 0.2)) == (
         "SparseLinear(in_features=10, out_features=5, links=10, density=20.00%, bias=True)"
@@ -139,7 +110,10 @@ def test_layer_is_called_with_the_state_of_another(generator):
     torch.testing.assert_close(*gradients)
 
 
-def test_layer_whose_memory_is_empty_is_refused():
+def test_layer_whose_memory_is_empty_keeps_its_links_or_is_refused():
+    layer = sparse().to_empty(device="cpu")
+    assert layer.support.keys.equal(sparse().support.keys)
+    assert layer.col.equal(layer.support.col)
     layer = sparse().to("meta").to_empty(device="cpu")
     for name in ("crow", "col"):
         layer.get_buffer(name).fill_(-1)
@@ -147,12 +121,6 @@ def test_layer_whose_memory_is_empty_is_refused():
         layer(torch.randn(6, 7))
     layer.load_state_dict(sparse(seed=1).state_dict())
     assert same(layer, sparse(seed=1))
-
-
-def test_links_stay_where_the_memory_of_a_layer_is_emptied():
-    layer = sparse().to_empty(device="cpu")
-    assert layer.support.keys.equal(sparse().support.keys)
-    assert layer.col.equal(layer.support.col)
 
 
 # copies, files and dtypes
@@ -198,28 +166,8 @@ def test_layer_follows_each_array_to_shared_memory(name, generator):
 def test_loaded_layer_shares_no_memory_with_the_state_dict():
     layer, state = sparse(seed=1), sparse().state_dict()
     layer.load_state_dict(state)
-    assert not {layer.state_dict()[n].data_ptr() for n in state} & {
-        tensor.data_ptr() for tensor in state.values()
-    }
-
-
-@pytest.mark.parametrize(
-    ("name", "shift", "sentence"),
-    [("col", 7, r"cols holds \d+, outside \[0, 7\)"), ("crow", 1, "does not index")],
-)
-def test_state_dict_with_wrong_links_is_refused(name, shift, sentence):
-    state = sparse().state_dict()
-    state[name] = state[name] + shift
-    with pytest.raises(ValueError, match=sentence):
-        sparse().load_state_dict(state)
-
-
-def test_file_is_loaded_without_pickled_objects():
-    layer, other, file = sparse(), sparse(density=0.9, seed=1), io.BytesIO()
-    torch.save(nn.Sequential(layer).state_dict(), file)
-    file.seek(0)
-    nn.Sequential(other).load_state_dict(torch.load(file, weights_only=True))
-    assert same(other, layer)
+    places = [{t.data_ptr() for t in one.values()} for one in (layer.state_dict(), state)]
+    assert places[0].isdisjoint(places[1])
 
 
 def test_deep_copy_is_the_same_layer_apart(generator):
@@ -320,12 +268,9 @@ def test_glorot_start_is_uniform_within_the_bounds_of_the_dense_layer(fans, gene
     assert abs(values.square().mean() - limit**2 / 3) < 5 * spread
 
 
-def test_same_generator_gives_the_same_layer():
+def test_layers_follow_their_generator_and_without_one_the_seed_of_torch():
     assert same(sparse(seed=3), sparse(seed=3))
     assert not torch.equal(sparse(seed=3).to_dense(), sparse(seed=4).to_dense())
-
-
-def test_layers_without_a_generator_differ_and_follow_the_seed_of_torch():
     pairs = []
     with torch.random.fork_rng():
         for _ in range(2):
@@ -406,36 +351,43 @@ def test_law_is_counted_in_training_only():
 
 
 def test_dropout_is_the_identity_in_evaluation_and_at_0(generator):
-    x, off, dropout = (
-        torch.randn(6, 7, generator=generator),
-        Dropout(0.0, seed=0),
-        Dropout(0.5, seed=0),
-    )
+    x = torch.randn(6, 7, generator=generator)
+    off, dropout = Dropout(0.0, seed=0), Dropout(0.5, seed=0)
     assert off(x) is x and dropout.eval()(x) is x
     assert off.step == dropout.step == 0
 
 
 def test_state_dict_carries_the_step(generator):
-    x, dropout, resumed = (
-        torch.randn(60, 70, generator=generator),
-        Dropout(0.5, seed=0),
-        Dropout(0.5, seed=0),
-    )
+    x = torch.randn(60, 70, generator=generator)
+    dropout, resumed = Dropout(0.5, seed=0), Dropout(0.5, seed=0)
     outputs = [dropout(x), dropout(x)]
     assert not torch.equal(*outputs) and torch.equal(resumed(x), outputs[0])
     resumed.load_state_dict(dropout.state_dict())
     assert torch.equal(resumed(x), dropout(x))
 
 
-def test_state_of_links_without_their_weights_is_refused(generator):
-    first, second = (SparseLinear(6, 5, density=0.4, generator=generator) for _ in range(2))
-    before, state = first.to_dense().clone(), second.state_dict()
-    without = {name: tensor for name, tensor in state.items() if name != "values"}
-    with pytest.raises(ValueError, match="the layer: the state has 12 links and none for them"):
-        first.load_state_dict(without, strict=False)
-    with pytest.raises(ValueError, match=r"has 12 links and values of shape \(3,\) for them"):
-        first.load_state_dict(state | {"values": state["values"][:3]})
-    assert torch.equal(first.to_dense(), before)
+BAD_STATES = [  # of a layer of 7 inputs and 14 links: the change of its state, and the sentence
+    (lambda state: state.update(col=state["col"] + 7), r"cols holds \d+, outside \[0, 7\)"),
+    (lambda state: state.update(crow=state["crow"] + 1), "does not index"),
+    (lambda state: state.pop("values"), "the layer: the state has 14 links and none for them"),
+    (
+        lambda state: state.update(values=state["values"][:3]),
+        r"has 14 links and values of shape \(3,\) for them",
+    ),
+    (
+        lambda state: (state.pop("crow"), state.pop("col")),
+        "the layer: the state has values without their links",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "sentence"), BAD_STATES)
+def test_state_that_is_not_that_of_a_layer_is_refused(change, sentence):
+    layer, state = sparse(), sparse(seed=1).state_dict()
+    change(state)
+    with pytest.raises(ValueError, match=sentence):
+        layer.load_state_dict(state, strict=False)
+    assert same(layer, sparse())
 
 
 def test_state_of_a_layer_of_another_width_is_refused(tmp_path, generator):
@@ -447,18 +399,10 @@ def test_state_of_a_layer_of_another_width_is_refused(tmp_path, generator):
     assert torch.equal(wide.to_dense(), before)
 
 
-def test_values_without_their_links_are_refused(generator):
-    first, second = (SparseLinear(6, 5, density=0.4, generator=generator) for _ in range(2))
-    before = first.to_dense().clone()
-    with pytest.raises(ValueError, match="the layer: the state has values without their links"):
-        first.load_state_dict(dict(second.named_parameters()), strict=False)
-    assert torch.equal(first.to_dense(), before)
-
-
-def test_state_that_does_not_tell_its_width_is_loaded(generator):
-    first, second = (SparseLinear(6, 5, density=0.4, generator=generator) for _ in range(2))
-    first.load_state_dict(dict(second.state_dict()))
-    assert torch.equal(first.to_dense(), second.to_dense())
+def test_state_that_does_not_tell_its_width_is_loaded():
+    layer = sparse()
+    layer.load_state_dict(dict(sparse(seed=1).state_dict()))
+    assert same(layer, sparse(seed=1))
 
 
 def test_pruned_layer_loads_its_own_state(generator):
@@ -498,7 +442,7 @@ def test_dropout_is_not_drawn_again_in_the_backward_pass(use_reentrant):
         y.sum().backward()
 
 
-def test_links_are_not_what_is_written_into_buffers(generator):
+def test_links_are_not_what_is_written_into_buffers_or_the_state(generator):
     shift, layer, x = 1000, sparse(), torch.randn(6, 7, generator=generator)
     before, state = layer(x), copy.deepcopy(layer.state_dict())
     for buffer in layer.buffers():
@@ -507,13 +451,9 @@ def test_links_are_not_what_is_written_into_buffers(generator):
     for buffer in layer.buffers():
         buffer.data.add_(shift)  # which torch does not count
     assert torch.equal(layer(x), before)
-    torch.testing.assert_close(layer.state_dict(), state, rtol=0, atol=0)
-
-
-def test_links_are_not_what_is_written_into_the_state(generator):
-    layer, x = sparse(), torch.randn(6, 7, generator=generator)
-    before, state = layer(x), layer.state_dict()
-    state["crow"].add_(1), state["col"].zero_()
+    given = layer.state_dict()
+    torch.testing.assert_close(given, state, rtol=0, atol=0)
+    given["crow"].add_(1), given["col"].zero_()
     assert torch.equal(layer(x), before)
 
 
@@ -589,18 +529,12 @@ def called_with(*shape):
     return lambda: sparse()(torch.zeros(shape))
 
 
-REFUSED = [
+REFUSED = [  # fields out of range: faults/test_bad_values
     (layer_of(), "give one of density, er_epsilon, support"),
     (layer_of(density=0.5, er_epsilon=2), "density = 0.5, er_epsilon = 2: give one of"),
-    (layer_of(density=0), "density = 0 is out of range"),
-    (layer_of(density="5%"), r"density = '5%' is of the wrong type: give a number in \(0, 1\]"),
-    (layer_of(er_epsilon=math.inf), "er_epsilon = inf is out of range"),
-    (layer_of(density=0.5, draw="poisson"), "unknown draw 'poisson'"),
     (layer_of(density=0.5, start="xavier"), "start 'xavier' is unknown"),
     (layer_of(support=torch.eye(3)), "is of the wrong type: give a Support"),
     (layer_of(support=sparse(5, 7).support), "the support is 5 to 7, not 7 to 5"),
-    (layer_of(n_in=0, density=0.5), "in_features = 0 is out of range"),
-    (layer_of(n_out=-1, density=0.5), "out_features = -1 is out of range"),
     (layer_of(density=0.5, device="meta"), "links need memory, and the device meta has none"),
     (layer_of(density=0.5, dtype=torch.int64), "dtype = torch.int64 has no gradients"),
     (called_with(6, 8), "input has 8 features: this layer takes 7$"),
@@ -609,8 +543,6 @@ REFUSED = [
     (lambda: Linear(3, 2, start="hee"), "start 'hee' is unknown"),
     (lambda: Standardise(torch.tensor(0.0), torch.tensor(0.0)), "std holds 0.0: give positive"),
     (lambda: Standardise(torch.tensor(0.0), torch.tensor(math.nan)), "std holds nan: give pos"),
-    (lambda: Dropout(1, seed=0), "p = 1 is out of range"),
-    (lambda: Dropout(math.nan, seed=0), "p = nan is out of range"),
 ]
 
 

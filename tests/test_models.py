@@ -13,7 +13,6 @@ from torch.nn import functional as F
 from torch.nn.utils import prune
 
 from lib import kernels, layers
-from lib._compiled import launch
 from lib.activations import AllReLU, SReLU
 from lib.kernels import use_implementation
 from lib.layers import Dropout, SparseLinear
@@ -32,9 +31,7 @@ TORCH_WARNS = pytest.mark.filterwarnings(
 def same(a, b):
     """Whether two networks have the same state, to the bit."""
     a, b = a.state_dict(), b.state_dict()
-    return a.keys() == b.keys() and all(
-        a[n].shape == b[n].shape and torch.equal(a[n], b[n]) for n in a
-    )
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def test_modules_are_named_by_kind_and_layer():
@@ -144,12 +141,6 @@ def test_layers_that_evolve_are_those_with_room(options, names):
     assert all(layer is net.get_submodule(name) for name, layer in sparse_layers(net).items())
 
 
-def test_output_layer_of_a_sparse_network_is_full():
-    output = mlp(WIDTHS, er_epsilon=1.0).linear3
-    assert isinstance(output, layers.SparseLinear) and output.density == 1
-    assert isinstance(mlp(WIDTHS).linear3, layers.Linear)
-
-
 @pytest.mark.parametrize("options", [{}, {"density": 0.4, "published_srelu": True}], ids=str)
 def test_same_seed_gives_the_same_network_and_another_does_not(options):
     assert same(mlp(WIDTHS, **options, seed=3), mlp(WIDTHS, **options, seed=3))
@@ -180,15 +171,9 @@ def test_options_reach_the_layers():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"widths": (6,)}, r"widths = \(6,\) is out of range: give at least two"),
-        ({"widths": (6, 0, 3)}, r"widths\[1\] = 0 is out of range"),
-        ({"widths": (6, 9, -1)}, r"widths\[2\] = -1 is out of range"),
-        ({"density": 0.0}, "density = 0.0 is out of range"),
-        ({"density": 1.5}, "density = 1.5 is out of range"),
         ({"er_epsilon": -1.0}, "er_epsilon = -1.0 is out of range"),
         ({"density": 0.5, "er_epsilon": 1.0}, "density = 0.5, er_epsilon = 1.0: give one of"),
         ({"dropout": 1.0}, "p = 1.0 is out of range"),
-        ({"activation": "gelu"}, "unknown activation 'gelu': did you mean"),
         ({"widths": (6, 3), "density": 0.5, "er_epsilon": 1.0}, "give one of them"),
         ({"sparse_output": True}, "sparse_output = True for a dense network: give density or er"),
         ({"density": 0.5, "draw": "poisson"}, "unknown draw 'poisson'"),
@@ -202,12 +187,6 @@ def test_network_out_of_range_is_refused(options, sentence):
 
 
 # the fused path against the modules one by one
-
-
-@pytest.fixture(params=["numba", "torch"])
-def implementation(request):
-    with launch.use_implementation(request.param):
-        yield request.param
 
 
 @pytest.fixture
@@ -235,9 +214,9 @@ def modular(net):
     return nn.Sequential(*copy.deepcopy(net))
 
 
-def examples(n, n_in, n_classes, dtype=None):
+def examples(n, n_in, n_classes):
     generator = torch.Generator().manual_seed(1)
-    x = torch.randn(n, n_in, generator=generator, dtype=dtype)
+    x = torch.randn(n, n_in, generator=generator)
     return x, torch.randint(n_classes, (n,), generator=generator)
 
 
@@ -267,19 +246,6 @@ def test_output_and_gradients_are_those_of_the_modules(activation, implementatio
     x = torch.randn(33, 6, generator=generator)
     desired = output_and_gradients(modular(net), x)
     torch.testing.assert_close(output_and_gradients(net, x), desired, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("activation", "n_examples"), [("srelu", 33), ("splash", 4096), ("relu", 4096)]
-)
-def test_training_of_one_and_two_threads_gives_the_same_bits(activation, n_examples):
-    net = mlp((50, 80, 70, 10), er_epsilon=5, activation=activation).float()
-    twin, data = copy.deepcopy(net), examples(n_examples, 50, 10, torch.float32)
-    one = train_steps(net, 20, *data)
-    torch.set_num_threads(2)
-    two = train_steps(twin, 20, *data)
-    torch.set_num_threads(1)
-    assert one == two and one[-1] < one[0] and same(net, twin)
 
 
 @pytest.mark.parametrize(
@@ -388,15 +354,15 @@ def test_frozen_parameters_get_no_gradient_and_the_others_theirs(frozen, generat
     net, x = mlp(WIDTHS, density=0.5), torch.randn(5, 6, generator=generator)
     _, grad_x, *desired = output_and_gradients(modular(net), x)
     x.requires_grad_()
-    chosen = {n: p.requires_grad_(not n.startswith(frozen)) for n, p in net.named_parameters()}
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(not name.startswith(frozen))
     net(x).sin().sum().backward()
     torch.testing.assert_close(x.grad, grad_x)
-    actual = [p.grad if p.requires_grad else None for p in chosen.values()]
-    assert [p.grad is None for p in chosen.values()] == [n.startswith(frozen) for n in chosen]
-    torch.testing.assert_close(
-        [g for g in actual if g is not None],
-        [g for g, p in zip(desired, chosen.values(), strict=True) if p.requires_grad],
-    )
+    for (name, parameter), grad in zip(net.named_parameters(), desired, strict=True):
+        if name.startswith(frozen):
+            assert parameter.grad is None
+        else:
+            torch.testing.assert_close(parameter.grad, grad)
 
 
 @pytest.mark.parametrize("activation", ["relu", "srelu"])
@@ -455,25 +421,17 @@ def halved_(net):
     net.linear1.values.data = net.linear1.values.data / 2  # in other memory
 
 
-def pruned_(net):
-    prune.random_unstructured(net.linear1, "values", amount=0.5)
-
-
-def changed_by_hook_(net):
-    net.activation1.register_forward_hook(lambda module, inputs, output: output + 1)
-
-
-def exchanged_(net):
-    net.activation1 = nn.ReLU()
-
-
 def strided_(net):
     net.linear1.values.data = torch.ones(2 * net.linear1.nnz)[::2]
 
 
+def hooked_(net, name="activation1"):
+    return net.get_submodule(name).register_forward_hook(lambda module, inputs, y: y + 1)
+
+
 def predicted_otherwise_(net):
     """A hook that is there for one prediction."""
-    handle = net.linear1.register_forward_hook(lambda module, inputs, output: output + 1)
+    handle = hooked_(net, "linear1")
     net(torch.zeros(1, net.linear1.in_features))
     handle.remove()
 
@@ -488,12 +446,12 @@ CHANGES = {
     "in place": lambda net: net.linear1.values.data.mul_(2),
     "other memory": halved_,
     "evolved": moved_,
-    "pruned": pruned_,
-    "hook": changed_by_hook_,
+    "pruned": lambda net: prune.random_unstructured(net.linear1, "values", amount=0.5),
+    "hook": hooked_,
     "forward": lambda net: setattr(net.linear2, "forward", lambda x: x[:, :8] * 2),
     "forward of a unit": lambda net: setattr(net.activation1, "forward", lambda x: x * 0),
     "dropout": lambda net: net.dropout1.train(),
-    "other unit": exchanged_,
+    "other unit": lambda net: setattr(net, "activation1", nn.ReLU()),
     "shorter": lambda net: net.__delitem__(slice(-3, -1)),
     "float32": lambda net: net.float(),
     "shared memory": lambda net: net.share_memory(),
@@ -554,17 +512,6 @@ def test_prediction_is_that_of_the_batch_that_is_given(generator):
         assert torch.equal(net(x), nn.Sequential(*net)(x))
 
 
-@torch.no_grad()
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
-def test_copy_of_a_network_that_predicted_has_its_own_weights(duplicate, generator):
-    net = mlp(WIDTHS, density=0.5).eval()
-    x = torch.randn(1, 6, generator=generator)
-    before = net(x)
-    copied = duplicate(net)
-    net.linear1.values.zero_()
-    assert torch.equal(copied(x), before) and not torch.equal(net(x), before)
-
-
 def test_nothing_is_kept_without_gradients(generator):
     net, x = mlp(WIDTHS, density=0.5), torch.randn(5, 6, generator=generator)
     assert len(saved(net, x)[0]) > 0
@@ -586,30 +533,22 @@ def test_batch_of_no_example_gives_no_row(activation):
     assert x.shape == y.shape
 
 
-@pytest.mark.parametrize(
-    ("net", "shape", "sentence"),
-    [
-        (mlp(WIDTHS, density=0.5), (5, 7), "7 values meet a layer of 6 inputs"),
-        (MLP(SparseLinear(6, 5, density=1.0), SReLU(4)), (2, 6), r"\(4, 4\): give \(4, 5\)"),
-        (MLP(SparseLinear(6, 5, density=1.0), SparseLinear(4, 3, density=1.0)), (2, 6), "5 values"),
-    ],
-    ids=["width of x", "srelu", "widths of layers"],
-)
-def test_what_does_not_fit_is_refused(net, shape, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        net(torch.zeros(shape).to(net[0].values.dtype))
-
-
 # copies, transforms, graphs and exports
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
-def test_copy_of_a_network_trains_as_the_network(duplicate):
+def test_copy_of_a_network_trains_as_the_network_and_predicts_by_its_own_weights(duplicate):
     net = mlp(WIDTHS, density=0.5)
     data = examples(33, 6, 3)
     train_steps(net, 2, *data)  # with gradients, and dropout on its way
     twin = duplicate(net)
     assert train_steps(net, 3, *data) == train_steps(twin, 3, *data) and same(net, twin)
+    with torch.no_grad():
+        x = data[0][:1]
+        before = net.eval()(x)
+        copied = duplicate(net)
+        net.linear1.values.zero_()
+        assert torch.equal(copied(x), before) and not torch.equal(net(x), before)
 
 
 def test_gradient_of_each_example_is_that_of_the_example(generator):
@@ -637,7 +576,6 @@ def test_jacobian_is_that_of_the_modules(transform, generator):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @each_activation
 def test_training_on_a_gpu_agrees_with_the_cpu(activation):
     net = mlp((20, 50, 40, 5), density=0.2, activation=activation)

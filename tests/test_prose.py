@@ -91,10 +91,12 @@ def test_a_setting_counts_where_the_sentence_names_it(written, unit, is_setting)
     assert (text.uncovered() == []) == is_setting
 
 
+ROWS = pd.DataFrame({"method": ["set"] * 3 + ["dense"] * 3, "seed": [0, 1, 2] * 2})
+ROWS["value"] = [3.0, 5.0, 7.0, 1.0, 2.0, 6.0]
+
+
 def test_groups_of_a_published_table_are_compared_by_seed():
-    rows = pd.DataFrame({"method": ["set"] * 3 + ["dense"] * 3, "seed": [0, 1, 2] * 2})
-    rows["value"] = [3.0, 5.0, 7.0, 1.0, 2.0, 6.0]
-    cells, pairs = prose.published(rows, 0)
+    cells, pairs = prose.published(ROWS, 0)
     assert {5.0, 3.0} <= set(cells.values)
     gains = stats.ttest_1samp([2.0, 3.0, 1.0], 0).confidence_interval()
     for value in (2.0, *gains):
@@ -114,9 +116,7 @@ def test_groups_of_a_published_table_are_compared_by_seed():
     ],
 )
 def test_row_of_a_page_is_one_group_or_one_difference(row, is_published, tmp_path, monkeypatch):
-    rows = pd.DataFrame({"method": ["set"] * 3 + ["dense"] * 3, "seed": [0, 1, 2] * 2})
-    rows["value"] = [3.0, 5.0, 7.0, 1.0, 2.0, 6.0]
-    shown = [*prose.published(rows, 0)]
+    shown = [*prose.published(ROWS, 0)]
     book = SimpleNamespace(shown=shown, experiments=[], settings=set(), text="We saw 12 images.")
     monkeypatch.setattr(prose, "ROOT", tmp_path)
     monkeypatch.setattr(prose, "of_notebook", lambda name: book)

@@ -35,25 +35,12 @@ TOOLS = sorted((ROOT / "docs" / "tools").glob("*.py"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-OF_WHEEL = (
-    "data",
-    "downloads",
-    "images",
-    "topology",
-)  # extras for its users, whose own pins differ
+# extras of the wheel for its users, whose own pins differ
+OF_WHEEL = ("data", "downloads", "images", "topology")
 
-ORDER = (  # each imports itself and those before it
-    "below all",
-    "data",
-    "core",
-    "topology",
-    "robustness",
-    "runs",
-    "bench",
-    "report",
-    "papers",
-    "command",
-)
+# each imports itself and those before it
+ORDER = ("below all", "data", "core", "topology", "robustness")
+ORDER += ("runs", "bench", "report", "papers", "command")
 SHIPPED = ("_compiled", "data", "topology", "robustness")  # packages in the wheel, besides the core
 BELOW_ALL = ("lib", "lib._boundary")
 
@@ -346,18 +333,17 @@ def tagged(path, tag):
     return [cell for cell in code_cells(path) if tag in cell.metadata.get("tags", [])]
 
 
-def test_notebooks_are_valid_and_name_the_kernel_python3():
+def outputs(path):
+    return [output for cell in code_cells(path) for output in cell.outputs]
+
+
+def test_notebooks_are_valid_and_were_run_in_order_by_python3_and_without_errors():
     for path in NOTEBOOKS:
         nbformat.validate(read(path))
         assert read(path).metadata.kernelspec.name == "python3", path.name
-
-
-def test_notebooks_were_run_in_order_and_without_errors():
-    for path in NOTEBOOKS:
         counts = [cell.execution_count for cell in code_cells(path)]
         assert counts == list(range(1, len(counts) + 1)), path.name
-        outputs = [output for cell in code_cells(path) for output in cell.outputs]
-        assert [o.ename for o in outputs if o.output_type == "error"] == [], path.name
+        assert [o.ename for o in outputs(path) if o.output_type == "error"] == [], path.name
 
 
 def test_notebooks_have_one_parameters_cell_of_literals():
@@ -370,9 +356,11 @@ def test_notebooks_have_one_parameters_cell_of_literals():
         assert not values.get("retrain", False) and len(values) <= 7, path.name
 
 
-def test_notebooks_hide_little_output_from_comparison():
+def test_notebooks_are_small_files_and_hide_little_output_from_comparison():
     for path in NOTEBOOKS:
         assert len(tagged(path, "nbval-ignore-output")) <= 3, path.name
+        assert path.stat().st_size <= 2 * 2**20, path.name
+    assert sum(path.stat().st_size for path in NOTEBOOKS) <= 25 * 2**20
 
 
 @pytest.mark.parametrize(
@@ -385,12 +373,6 @@ def test_make_notebooks_stores_those_that_are_asked_for(only, names):
     assert re.findall(r"notebooks/(\w+).ipynb", line) == names
 
 
-def test_notebooks_are_small_files():
-    for path in NOTEBOOKS:
-        assert path.stat().st_size <= 2 * 2**20, path.name
-    assert sum(path.stat().st_size for path in NOTEBOOKS) <= 25 * 2**20
-
-
 def test_no_notebook_has_an_output_widget():
     """What executes a notebook answers one while it waits for the kernel, and may wait for ever:
     https://github.com/jupyter/nbclient/issues/312.
@@ -401,11 +383,10 @@ def test_no_notebook_has_an_output_widget():
 
 def test_notebooks_store_pictures_in_true_colours():
     for path in NOTEBOOKS:
-        for cell in code_cells(path):
-            for output in cell.outputs:
-                if "image/png" in output.get("data", {}):
-                    picture = Image.open(io.BytesIO(base64.b64decode(output.data["image/png"])))
-                    assert picture.mode == "RGB", path.name
+        for output in outputs(path):
+            if "image/png" in output.get("data", {}):
+                picture = Image.open(io.BytesIO(base64.b64decode(output.data["image/png"])))
+                assert picture.mode == "RGB", path.name
 
 
 @pytest.mark.parametrize("page", pages.PAGES)

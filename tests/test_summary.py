@@ -85,14 +85,11 @@ def test_products_belong_to_the_module_that_makes_them():
     assert column(table, "step") == steps | {"total": sum(steps.values())}
 
 
-def test_layer_used_twice_is_stored_once_and_multiplies_twice(generator):
+def test_layer_used_twice_or_weights_shared_are_stored_once_and_multiply_twice(generator):
     layer = SparseLinear(8, 8, density=0.25, generator=generator)
     row = summary(nn.Sequential(layer, nn.ReLU(), layer), (3, 8)).table.loc["total"]
     assert (row["links"], row["parameters"], row["forward"]) == (16, 24, 2 * 3 * 16)
     assert row["step"] == (2 + 3) * 3 * 16
-
-
-def test_weights_that_two_layers_share_count_once():
     model = nn.Sequential(nn.Linear(8, 8, bias=False), nn.Linear(8, 8, bias=False))
     model[1].weight = model[0].weight
     table = summary(model, (3, 8)).table

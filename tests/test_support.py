@@ -39,19 +39,18 @@ def support(mask):
     return make_support(*mask.nonzero(as_tuple=True), 5, 6)
 
 
-def test_index_is_that_of_scipy(mask, support):
+def test_index_is_that_of_scipy_and_its_keys_give_it_again(mask, support):
     csr, csc = scipy.sparse.csr_array(mask.numpy()), scipy.sparse.csc_array(mask.numpy())
     assert support.crow.tolist() == csr.indptr.tolist()
     assert support.col.tolist() == csr.indices.tolist()
     assert support.tcrow.tolist() == csc.indptr.tolist()
     assert support.trow.tolist() == csc.indices.tolist()
-
-
-def test_rows_and_keys_are_the_positions_of_the_links(mask, support):
-    rows, cols = mask.nonzero(as_tuple=True)
-    assert support.row.tolist() == rows.tolist() and support.col.tolist() == cols.tolist()
+    rows, _ = mask.nonzero(as_tuple=True)
+    assert support.row.tolist() == rows.tolist() and support.nnz == len(rows)
     assert support.keys.tolist() == mask.flatten().nonzero()[:, 0].tolist()
-    assert support.nnz == int(mask.sum()) and (support.n_in, support.n_out) == (5, 6)
+    again = support_from_keys(support.keys, 5, 6)
+    assert (again.n_in, again.n_out) == (support.n_in, support.n_out) == (5, 6)
+    assert all(torch.equal(a, b) for a, b in zip(again[2:], support[2:], strict=True))
 
 
 def test_index_has_one_dtype_whatever_is_given():
@@ -59,12 +58,6 @@ def test_index_has_one_dtype_whatever_is_given():
     support = make_support(torch.tensor([0, 1], dtype=dtype), torch.tensor([2, 0]), 3, 2)
     assert {tensor.dtype for tensor in (*support[2:], support.row)} == {INDEX}
     assert support.keys.tolist() == [2, 3] and support.keys.dtype == torch.int64
-
-
-def test_support_of_its_own_keys_is_the_same(support):
-    again = support_from_keys(support.keys, support.n_in, support.n_out)
-    assert (again.n_in, again.n_out) == (support.n_in, support.n_out)
-    assert all(torch.equal(a, b) for a, b in zip(again[2:], support[2:], strict=True))
 
 
 def test_keys_go_beyond_32_bits():
@@ -160,7 +153,6 @@ def test_draw_with_replacement_makes_as_many_draws_as_the_published_code(n_in, n
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_support_of_a_gpu_is_that_of_the_cpu(mask, support):
     moved = make_support(*mask.cuda().nonzero(as_tuple=True), 5, 6)
     assert {tensor.device.type for tensor in (*moved[2:], moved.row, moved.keys)} == {"cuda"}
@@ -268,17 +260,11 @@ def local_of(density, reach):
 
 REFUSED = [
     (random_of(density=0), "density = 0 is out of range"),
-    (random_of(density=1.5), "density = 1.5 is out of range"),
-    (random_of(density=math.nan), "density = nan is out of range"),
     (random_of(draw="poisson"), "unknown draw 'poisson'"),
-    (random_of(n_in=0), "n_in = 0 is out of range: give"),
-    (random_of(n_out=-4), "n_out = -4 is out of range: give"),
     (lambda: erdos_renyi_density(3, 0, 20), "n_out = 0 is out of range: give"),
     (lambda: erdos_renyi_density(3, 4, 0), "er_epsilon = 0 is out of range"),
-    (lambda: erdos_renyi_density(3, 4, math.inf), "er_epsilon = inf is out of range"),
     (local_of(0, 1), "density = 0 is out of range"),
     (local_of(0.1, -1), "reach = -1 is out of range"),
-    (local_of(0.1, math.nan), "reach = nan is out of range"),
 ]
 
 

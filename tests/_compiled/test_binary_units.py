@@ -88,10 +88,22 @@ def test_steps_in_one_call_have_the_bits_of_fused_sgd(batch_size, steps, n_parti
     assert all(map(torch.equal, _numbers(machine), _numbers(twin)))
 
 
-@pytest.mark.parametrize(("batch_size", "steps", "n_particles"), WAYS)
-def test_steps_in_one_call_are_those_of_plain_torch(batch_size, steps, n_particles):
+def _dense(dtype):
+    """A small machine whose layer is dense."""
+    layer = layers.Linear(64, 48, generator=seeded(2)).to(dtype)
+    down_bias = torch.nn.Parameter(torch.zeros(64, dtype=dtype))
+    optimiser = torch.optim.SGD([*layer.parameters(), down_bias], 0.05, 0.9, fused=True)
+    assert sampling.descends_in_one_call(layer, 10)
+    return layer, down_bias, optimiser
+
+
+@pytest.mark.parametrize(
+    ("make", "batch_size", "steps", "n_particles"),
+    [*((_machine, *way) for way in WAYS), (_dense, 10, 2, None)],
+)
+def test_steps_in_one_call_are_those_of_plain_torch(make, batch_size, steps, n_particles):
     options = batch_size, steps, _particles(n_particles, torch.float64)
-    machine, twin = _machine(torch.float64), _machine(torch.float64)
+    machine, twin = make(torch.float64), make(torch.float64)
     actual = _in_one_call(machine, *options)
     with launch.use_implementation("torch"):
         desired = _step_by_step(twin, *options)
@@ -108,25 +120,6 @@ def test_steps_have_the_bits_of_one_thread_on_two(batch_size, steps, n_particles
     with launch.on_threads(2):
         _in_one_call(twin, *options)
     assert all(map(torch.equal, _numbers(machine), _numbers(twin)))
-
-
-def test_steps_of_a_small_dense_layer_are_those_of_plain_torch():
-    machine, twin = (_dense(torch.float64) for _ in range(2))
-    assert sampling.descends_in_one_call(machine[0], 10)
-    actual, desired = _in_one_call(machine, 10, 2, None), _step_by_step(twin, 10, 2, None)
-    assert torch.equal(actual, desired)
-    for one, other in zip(_numbers(machine), _numbers(twin), strict=True):
-        assert_allclose(one, other, rtol=1e-11, atol=1e-13)
-
-
-def _dense(dtype):
-    layer = layers.Linear(64, 48, generator=seeded(2)).to(dtype)
-    down_bias = torch.nn.Parameter(torch.zeros(64, dtype=dtype))
-    return (
-        layer,
-        down_bias,
-        torch.optim.SGD([*layer.parameters(), down_bias], 0.05, 0.9, fused=True),
-    )
 
 
 @pytest.mark.parametrize("n_hidden, batch_size", [(2100, 10), (48, 17)])

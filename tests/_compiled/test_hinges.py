@@ -8,8 +8,8 @@ import sys
 import pytest
 import torch
 
-from lib._compiled import launch
 from lib._compiled.hinges import CHUNK, hinge_sum
+from tests.oracles import on_one_and_two_threads
 
 HINGES = [0.0, 1.0, 2.0, 2.5]
 SHAPES = {  # every memory format, one value, and more than a chunk
@@ -19,12 +19,6 @@ SHAPES = {  # every memory format, one value, and more than a chunk
     "chunk": (CHUNK,),
     "images": (2, 3, 37, 41),
 }
-
-
-@pytest.fixture(params=["numba", "torch"])
-def implementation(request):
-    with launch.use_implementation(request.param):
-        yield request.param
 
 
 @pytest.fixture
@@ -61,34 +55,20 @@ def value_and_gradients(x, hinges, coefficients):
     return [y, *torch.autograd.grad(y.square().sum(), leaves)]
 
 
-FORMATS = {
-    "channels last": lambda x: x.contiguous(memory_format=torch.channels_last),
-    "with gaps": lambda x: x[:, :, ::2],
-    "repeated": lambda x: x[:1].expand(4, -1, -1, -1),
+FORMATS = {  # of values, hinges and coefficients
+    "channels last": lambda x, b, c: (x.contiguous(memory_format=torch.channels_last), b, c),
+    "with gaps": lambda x, b, c: (x[:, :, ::2], b, c),
+    "repeated": lambda x, b, c: (x[:1].expand(4, -1, -1, -1), b, c),
+    "coefficients with gaps": lambda x, b, c: (x, b, c.repeat_interleave(2, dim=1)[:, ::2]),
+    "one hinge repeated": lambda x, b, c: (x, b[1].expand(4), c),
 }
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_memory_formats_give_the_same_values_and_gradients(name, hinges, coefficients, generator):
-    x = FORMATS[name](3 * torch.randn(2, 3, 5, 7, generator=generator))
-    results = [value_and_gradients(each, hinges, coefficients) for each in (x, x.contiguous())]
+@pytest.mark.parametrize("change", FORMATS.values(), ids=FORMATS)
+def test_memory_formats_give_the_same_values_and_gradients(change, hinges, coefficients, generator):
+    given = change(3 * torch.randn(2, 3, 5, 7, generator=generator), hinges, coefficients)
+    results = value_and_gradients(*given), value_and_gradients(*(t.contiguous() for t in given))
     torch.testing.assert_close(*results, rtol=1e-12, atol=1e-12)
-
-
-STRIDED = {
-    "coefficients with gaps": lambda b, c: (b, c.repeat_interleave(2, dim=1)[:, ::2]),
-    "one hinge repeated": lambda b, c: (b[1].expand(4), c),
-}
-
-
-@pytest.mark.parametrize("strided", STRIDED.values(), ids=STRIDED)
-def test_strides_of_hinges_and_coefficients_change_nothing(
-    strided, hinges, coefficients, generator
-):
-    x = torch.randn(3, CHUNK, generator=generator)
-    b, c = strided(hinges, coefficients)
-    results = value_and_gradients(x, b, c), value_and_gradients(x, b.contiguous(), c.contiguous())
-    assert all(map(torch.equal, *results))
 
 
 def test_output_keeps_a_feature_major_format(hinges, coefficients):
@@ -137,10 +117,8 @@ def test_float32_sums_are_as_exact_as_one_sum_in_float64(hinges, generator):
 
 
 def test_results_do_not_depend_on_threads(hinges, coefficients, generator):
-    x, results = torch.randn(10, 3000, generator=generator).float(), []
-    for number in (1, 2):
-        with launch.on_threads(number):
-            results.append(value_and_gradients(x, hinges.float(), coefficients.float()))
+    given = torch.randn(10, 3000, generator=generator).float(), hinges.float(), coefficients.float()
+    results = on_one_and_two_threads(lambda: value_and_gradients(*given))
     assert all(map(torch.equal, *results))
 
 
@@ -191,7 +169,6 @@ def test_what_does_not_fit_is_refused(change, sentence, hinges, coefficients):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_hinge_sum_on_a_gpu_agrees_with_the_cpu(hinges, coefficients, generator):
     given = torch.randn(300, 70, generator=generator), hinges, coefficients
     actual = value_and_gradients(*(tensor.cuda() for tensor in given))

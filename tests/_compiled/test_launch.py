@@ -14,6 +14,7 @@ from torch._subclasses import FakeTensorMode
 from lib._compiled import launch, layout, loops, passes
 from lib.kernels import Layer, chain, plain_chain
 from lib.support import random_support
+from tests.oracles import on_one_and_two_threads
 
 P = 0.4  # of the laws below
 WAITING = ("GOMP_", "OMP_WAIT")
@@ -38,23 +39,25 @@ def test_compiling_our_loops_is_announced_once(capsys):
 # threads that wait
 
 
+def run(program, prefixes, **chosen):
+    """What a program prints and says, whose environment has no variables that begin so."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+    how = {"env": others | chosen, "capture_output": True, "check": True, "text": True}
+    return subprocess.run([sys.executable, "-c", program], **how)
+
+
 @pytest.mark.parametrize(
     ("chosen", "desired"), [({}, "3000"), ({"OMP_WAIT_POLICY": "active"}, "None")]
 )
 def test_waiting_threads_sleep_soon_unless_the_environment_says_otherwise(chosen, desired):
-    others = {name: value for name, value in os.environ.items() if not name.startswith(WAITING)}
     program = "import lib, os; print(os.environ.get('GOMP_SPINCOUNT'))"
-    printed = subprocess.check_output([sys.executable, "-c", program], env=others | chosen)
-    assert printed.decode().strip() == desired
+    assert run(program, WAITING, **chosen).stdout.strip() == desired
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch has another OpenMP")
 def test_torch_reads_how_long_threads_wait_if_it_is_imported_after_lib():
-    others = {name: value for name, value in os.environ.items() if not name.startswith(WAITING)}
-    command = [sys.executable, "-c", "import lib, torch"]
-    environment = others | {"OMP_DISPLAY_ENV": "verbose"}
-    said = subprocess.run(command, env=environment, capture_output=True, check=True, text=True)
-    assert "GOMP_SPINCOUNT = '3000'" in said.stderr
+    said = run("import lib, torch", WAITING, OMP_DISPLAY_ENV="verbose").stderr
+    assert "GOMP_SPINCOUNT = '3000'" in said
 
 
 # large tensors
@@ -69,11 +72,10 @@ HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 @pytest.mark.slow
 def test_large_tensors_lie_in_huge_pages():
     read = "print(open('/proc/self/smaps_rollup').read())"
-    command = [sys.executable, "-c", f"import lib, torch; x = torch.ones(2**25); {read}"]
-    others = {name: value for name, value in os.environ.items() if not name.startswith("THP_")}
+    program = f"import lib, torch; x = torch.ones(2**25); {read}"
     kilobytes = []
     for chosen in ({}, {"THP_MEM_ALLOC_ENABLE": "0"}):
-        printed = subprocess.check_output(command, env=others | chosen, text=True)
+        printed = run(program, "THP_", **chosen).stdout
         (line,) = (line for line in printed.splitlines() if line.startswith("AnonHugePages:"))
         kilobytes.append(int(line.split()[1]))
     assert kilobytes[0] > kilobytes[1]
@@ -150,17 +152,11 @@ def threads():
     launch.match_threads()
 
 
-@pytest.mark.parametrize("n", [1, 2])
-def test_compiled_loops_take_as_many_threads_as_torch(n, threads):
+@pytest.mark.parametrize("n", [1, 2, numba.config.NUMBA_NUM_THREADS + 3])
+def test_compiled_loops_take_as_many_threads_as_torch_and_at_most_one_a_core(n, threads):
     torch.set_num_threads(n)
     launch.match_threads()
     assert numba.get_num_threads() == min(n, numba.config.NUMBA_NUM_THREADS)
-
-
-def test_more_threads_than_cores_are_as_many_as_there_are(threads):
-    torch.set_num_threads(numba.config.NUMBA_NUM_THREADS + 3)
-    launch.match_threads()
-    assert numba.get_num_threads() == numba.config.NUMBA_NUM_THREADS
 
 
 def test_block_of_one_thread_ends_with_the_threads_before(threads):
@@ -184,17 +180,12 @@ def test_steps_run_on_the_number_of_threads_that_is_faster(seconds, faster, thre
     assert torch.get_num_threads() == faster
 
 
-@pytest.mark.parametrize("n", [0, 8])
-def test_loop_that_is_shorter_than_its_trials_ends_on_all_threads(n, threads):
-    torch.set_num_threads(2)
-    assert list(launch.paced(range(n))) == list(range(n))
-    assert torch.get_num_threads() == 2
-
-
-def test_one_thread_stays_one(threads):
-    torch.set_num_threads(1)
-    seen = [(step, torch.get_num_threads()) for step in launch.paced(range(20))]
-    assert seen == [(step, 1) for step in range(20)]
+@pytest.mark.parametrize(("n", "n_threads"), [(0, 2), (8, 2), (20, 1)])
+def test_loop_of_one_thread_or_shorter_than_its_trials_ends_on_all_threads(n, n_threads, threads):
+    torch.set_num_threads(n_threads)
+    seen = {step: torch.get_num_threads() for step in launch.paced(range(n))}
+    assert list(seen) == list(range(n)) and {*seen.values()} <= {1, n_threads}
+    assert torch.get_num_threads() == n_threads
 
 
 # the law of a dropout
@@ -306,11 +297,7 @@ def test_activation_alone_is_the_plain_one_on_one_thread_and_two(unit, width, ro
     )
     x = torch.randn(width, 3, generator=generator)
     x = x if rows else x.t().contiguous().t()
-    results = []
-    for threads in (1, 2):
-        torch.set_num_threads(threads)
-        results.append(outputs_and_gradients(chain, x, layer))
-    torch.set_num_threads(1)
+    results = on_one_and_two_threads(lambda: outputs_and_gradients(chain, x, layer))
     assert all(map(torch.equal, *results))
     torch.testing.assert_close(results[0], outputs_and_gradients(plain_chain, x, layer))
 
@@ -338,25 +325,30 @@ def test_nothing_is_computed_below_what_needs_a_gradient(first, generator, monke
     assert (tables[0]["g"] >= 0).sum() == 5 - first
 
 
-def without_memory(kind):
-    if kind == "fake":
-        with FakeTensorMode():
-            return torch.ones(2, dtype=torch.float32)
-    if kind == "negative":
-        return torch.ones(2, dtype=torch.complex64).conj().imag
-    if kind == "meta":
-        return torch.ones(2, device="meta", dtype=torch.float32)
-    if kind == "freed":
-        freed = torch.ones(2, dtype=torch.float32)
-        freed.untyped_storage().resize_(0)
-        return freed
-    return torch.ones(2, dtype=getattr(torch, kind))
+def fake():
+    with FakeTensorMode():
+        return torch.ones(2, dtype=torch.float32)
 
 
-@pytest.mark.parametrize("kind", ["fake", "negative", "meta", "freed", "float64"])
-def test_tensors_without_memory_of_their_own_are_refused(kind):
+def freed():
+    tensor = torch.ones(2, dtype=torch.float32)
+    tensor.untyped_storage().resize_(0)
+    return tensor
+
+
+WITHOUT_MEMORY = {
+    "fake": fake,
+    "negative": lambda: torch.ones(2, dtype=torch.complex64).conj().imag,
+    "meta": lambda: torch.ones(2, device="meta", dtype=torch.float32),
+    "freed": freed,
+    "float64": lambda: torch.ones(2, dtype=torch.float64),
+}
+
+
+@pytest.mark.parametrize("make", WITHOUT_MEMORY.values(), ids=WITHOUT_MEMORY)
+def test_tensors_without_memory_of_their_own_are_refused(make):
     with pytest.raises(TypeError, match="give plain tensors"):
-        launch.addresses(torch.float32, without_memory(kind))
+        launch.addresses(torch.float32, make())
 
 
 def test_tensors_of_no_values_and_subclasses_are_taken():

@@ -19,16 +19,14 @@ from lib.evolution import AVERAGE, Evolution, evolve_
 from lib.support import make_support, random_support
 from lib.train import Settings, WeightAverage, fit
 from tests import test_train as training
-from tests.oracles import seeded
+from tests.oracles import on_one_and_two_threads, seeded
 from tests.test_kernels import kept, printed_splash, printed_srelu
 
 WIDTHS = (13, 20, 17, 5)
 P = 0.3
 
 
-@pytest.fixture(autouse=True)
-def float32(float64):
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("float32")
 
 
 # gradients
@@ -134,6 +132,17 @@ def largest_error(actual, desired):
     return max(errors)
 
 
+def assert_exact(model, x, y):
+    """Loss and gradients, to 1e-5 of the largest of a tensor: a number goes through some 20
+    roundings of 6e-8 in three layers and back, and what cancels in the sum over examples is about
+    ten times what is left.
+    """
+    desired_loss, desired = dense_gradients(model, x, y)
+    loss, actual = gradients(model, x, y)
+    assert loss == pytest.approx(desired_loss, rel=2e-6)
+    assert largest_error(actual, desired) <= 1e-5
+
+
 @pytest.mark.parametrize(
     ("unit", "n", "links", "is_plain"),
     [  # every unit with one example, some tiles, and few links or many
@@ -147,14 +156,7 @@ def largest_error(actual, desired):
     ],
 )
 def test_gradients_are_those_of_dense_float64(unit, n, links, is_plain):
-    """To 1e-5 of the largest of a tensor: a number goes through some 20 roundings of 6e-8 in three
-    layers and back, and what cancels in the sum over examples is about ten times what is left.
-    """
-    model, (x, y) = network(unit, links, not is_plain, not is_plain), examples(n)
-    desired_loss, desired = dense_gradients(model, x, y)
-    loss, actual = gradients(model, x, y)
-    assert loss == pytest.approx(desired_loss, rel=2e-6)
-    assert largest_error(actual, desired) <= 1e-5
+    assert_exact(network(unit, links, not is_plain, not is_plain), *examples(n))
 
 
 @pytest.mark.parametrize(
@@ -162,11 +164,7 @@ def test_gradients_are_those_of_dense_float64(unit, n, links, is_plain):
 )
 def test_gradients_of_any_number_of_hinges_are_those_of_dense_float64(n_hinges, n):
     """They are taken by fours: 1, 2, 3, 5, 8 and 9 on a side."""
-    model, (x, y) = network("splash", n_hinges=n_hinges), examples(n)
-    desired_loss, desired = dense_gradients(model, x, y)
-    loss, actual = gradients(model, x, y)
-    assert loss == pytest.approx(desired_loss, rel=2e-6)
-    assert largest_error(actual, desired) <= 1e-5
+    assert_exact(network("splash", n_hinges=n_hinges), *examples(n))
 
 
 def test_large_means_of_inputs_are_taken_off_first():
@@ -174,11 +172,7 @@ def test_large_means_of_inputs_are_taken_off_first():
     model, (x, y) = network(p=0.0), examples(20)
     model[0].mean += 1000
     model[0].std *= 0.01
-    x = model[0].mean + 0.01 * x
-    desired = dense_gradients(model, x, y)
-    actual = gradients(model, x, y)
-    assert actual[0] == pytest.approx(desired[0], rel=2e-6)
-    assert largest_error(actual[1], desired[1]) <= 1e-5
+    assert_exact(model, model[0].mean + 0.01 * x, y)
 
 
 def test_index_names_the_examples_of_the_batch():
@@ -221,13 +215,16 @@ def test_gradient_at_inputs_is_that_of_dense_float64_without_dropout(
 
 
 def test_gradient_at_inputs_has_their_shape_also_where_they_are_many():
-    """More inputs than examples."""
+    """More inputs than examples; classes that there are not are refused."""
     widths = (150, 20, 5)
     model, (x, y) = network("relu", widths=widths, p=0.0), examples(20, widths)
-    found = CompiledStep(model, sgd(model)).gradient_at(x.view(20, 10, 15), y)
+    step = CompiledStep(model, sgd(model))
+    found = step.gradient_at(x.view(20, 10, 15), y)
     x_double = x.double().requires_grad_()
     F.cross_entropy(dense_logits(model, x_double)[0], y).backward()
     assert largest_error([found.view(20, 150)], [x_double.grad]) <= 1e-5
+    with pytest.raises(ValueError, match="y holds class 5: the model has 5 classes, 0 to 4"):
+        step.gradient_at(x, torch.full((20,), 5))
 
 
 def test_gradients_at_inputs_change_no_step_and_have_the_same_bits_on_two_threads():
@@ -247,12 +244,6 @@ def test_gradients_at_inputs_change_no_step_and_have_the_same_bits_on_two_thread
     assert same(one, two) and not torch.equal(one[0], one[1])
 
 
-def test_gradient_at_inputs_refuses_classes_that_there_are_not():
-    (model, optimiser), x = plain(), torch.ones(16, 13)
-    with pytest.raises(ValueError, match="y holds class 5: the model has 5 classes, 0 to 4"):
-        CompiledStep(model, optimiser).gradient_at(x, torch.full((16,), 5))
-
-
 # the update
 
 
@@ -268,16 +259,10 @@ def tensors(optimiser, model):
     return [*model.parameters(), *momenta(optimiser, model)]
 
 
-SGDS = [
-    (0.9, 0.01, False),
-    (0.5, 0.0, False),
-    (0.0, 0.01, False),
-    (0.9, 0.01, True),
-    (0.5, 0, True),
-]
-
-
-@pytest.mark.parametrize(("momentum", "decay", "nesterov"), SGDS)
+@pytest.mark.parametrize(
+    ("momentum", "decay", "nesterov"),
+    [(0.9, 0.01, False), (0.5, 0.0, False), (0.0, 0.01, False), (0.9, 0.01, True), (0.5, 0, True)],
+)
 def test_update_has_the_bits_of_fused_sgd(momentum, decay, nesterov):
     """For tensors of 16 k numbers; torch rounds the momentum of those that follow otherwise."""
     widths = (32, 48, 16)
@@ -298,15 +283,14 @@ def test_update_has_the_bits_of_fused_sgd(momentum, decay, nesterov):
 
 @pytest.mark.parametrize(("unit", "n"), [("srelu", 16), ("splash", 128), ("srelu", 600)])
 def test_steps_have_the_bits_of_one_thread_on_two(n, unit):
-    results = []
-    for threads in (1, 2):
+    def trained():
         model, (x, y) = network(unit), examples(n)
         optimiser = sgd(model, weight_decay=0.01)
         step = CompiledStep(model, optimiser)
-        with launch.on_threads(threads):
-            losses = [step(x, y) for _ in range(20)]
-        results.append([torch.tensor(losses), *tensors(optimiser, model)])
-    assert same(*results)
+        losses = [step(x, y) for _ in range(20)]
+        return [torch.tensor(losses), *tensors(optimiser, model)]
+
+    assert same(*on_one_and_two_threads(trained))
 
 
 # many steps, and what happens between them
@@ -375,15 +359,6 @@ def change_slope(model, optimiser):
     model[5].negative_slope = 0.7
 
 
-def replace_hinges(model, optimiser):
-    model[2].hinges = 0.9 * model[2].hinges
-
-
-def drop_at_last(model, optimiser):
-    """Where dropout of probability 0 stood when the step was made."""
-    model[3].p = P
-
-
 SETTINGS = {"lr": 0.002, "weight_decay": 0.1, "momentum": 0.5, "nesterov": True}
 CHANGES = {
     "nothing": lambda model, optimiser: None,
@@ -392,9 +367,9 @@ CHANGES = {
     "settings": lambda model, optimiser: optimiser.param_groups[0].update(SETTINGS),
     "standardisation": lambda model, optimiser: model[0].mean.add_(0.3),
     "moved hinges": lambda model, optimiser: model[2].hinges.mul_(0.9),
-    "other hinges": replace_hinges,
+    "other hinges": lambda model, optimiser: setattr(model[2], "hinges", 0.9 * model[2].hinges),
     "slopes": change_slope,
-    "dropout that begins": drop_at_last,
+    "dropout that begins": lambda model, optimiser: setattr(model[3], "p", P),
     "dropout": drop_more,
     "links": evolve,
     "links and no state": forget,
@@ -430,33 +405,23 @@ def with_sgd(model):
     return model, sgd(model, lr=0.02, weight_decay=0.01)
 
 
-def test_rate_may_be_a_tensor_that_a_schedule_changes_in_place():
-    (model, optimiser), (twin, desired) = (with_sgd(network()) for _ in range(2))
-    for each in (optimiser, desired):
-        each.param_groups[0]["lr"] = torch.tensor(0.02)
-    step, (x, y) = CompiledStep(model, optimiser), examples(16)
-    for _ in range(10):
-        assert step(x, y) == pytest.approx(descend_by_autograd(twin, desired, x, y), rel=1e-5)
-        for each in (optimiser, desired):
-            each.param_groups[0]["lr"].mul_(0.5)
+def by_groups(model):
+    return train.make_optimiser(model, Settings(1, learning_rate=0.02, weight_decay=0.1))
 
 
-def test_parameters_descend_by_the_settings_of_their_groups():
+def by_tensor(model):
+    return sgd(model, lr=torch.tensor(0.02), weight_decay=0.01)
+
+
+@pytest.mark.parametrize(("make", "group"), [(by_groups, 1), (by_tensor, 0)])
+def test_rates_may_change_also_in_place_and_belong_to_their_groups(make, group):
     model, twin = network(), network()
-    how = Settings(1, learning_rate=0.02, weight_decay=0.1)
-    optimiser, desired = (train.make_optimiser(each, how) for each in (model, twin))
+    optimiser, desired = make(model), make(twin)
     step, (x, y) = CompiledStep(model, optimiser), examples(16)
     for _ in range(10):
-        for each in (optimiser, desired):
-            each.param_groups[1]["lr"] *= 0.8
         assert step(x, y) == pytest.approx(descend_by_autograd(twin, desired, x, y), rel=1e-5)
-
-
-def test_a_scheduler_that_goes_on_after_a_step_warns_of_nothing():
-    (model, optimiser), (x, y) = with_sgd(network()), examples(16)
-    scheduler = torch.optim.lr_scheduler.StepLR(optimiser, 1)
-    CompiledStep(model, optimiser)(x, y)
-    scheduler.step()
+        for each in (optimiser, desired):
+            each.param_groups[group]["lr"] *= 0.8
 
 
 def averaged(model):
@@ -529,8 +494,7 @@ def test_padding_of_a_tile_changes_nothing_where_an_input_hardly_varies():
     model, (x, y) = network(p=0.0), examples(20)
     model[0].std[3] = 1e-38
     model[0].mean[3] = x[:, 3] = 10.0
-    _, desired = dense_gradients(model, x, y)
-    assert largest_error(gradients(model, x, y)[1], desired) <= 1e-5
+    assert_exact(model, x, y)
 
 
 # what is refused
@@ -552,14 +516,7 @@ class Residual(models.MLP):
 
 
 def with_module(place, module):
-    def change(model):
-        model[place] = module
-
-    return change
-
-
-def extended(module):
-    return lambda model: model.append(module)
+    return lambda model: model.__setitem__(place, module)
 
 
 def of_more(model):
@@ -574,7 +531,7 @@ LATER = [
     (lambda m: m[4].bias.requires_grad_(False), "4.bias is frozen"),
     (of_more, "scale is of no layer"),
     (with_module(2, nn.Softplus()), "2 is Softplus, which a compiled step does not run"),
-    (extended(layers.Dropout(0.1)), "the last module is no linear layer"),
+    (lambda m: m.append(layers.Dropout(0.1)), "the last module is no linear layer"),
     (
         with_module(4, layers.SparseLinear(19, 17, density=0.5)),
         "20 values meet a layer of 19 inputs",
@@ -646,15 +603,10 @@ def test_optimisers_that_it_cannot_run_are_refused_by_name(make, sentence):
         CompiledStep(model, make(model))
 
 
-def test_average_of_another_model_is_refused():
-    model, optimiser, _ = averaged(network())
-    _, _, average = averaged(network())
+def test_averages_of_another_model_and_those_that_have_stopped_are_refused():
+    (model, optimiser, average), (*_, other) = (averaged(network()) for _ in range(2))
     with pytest.raises(CannotCompile, match="the average is that of another model or optimiser"):
-        CompiledStep(model, optimiser, average=average)
-
-
-def test_average_that_has_stopped_is_refused():
-    model, optimiser, average = averaged(network())
+        CompiledStep(model, optimiser, average=other)
     step, (x, y) = CompiledStep(model, optimiser, average=average), examples(16)
     step(x, y)
     average.stop()
@@ -693,6 +645,10 @@ def new_values(model, optimiser):
     model[1].values = nn.Parameter(model[1].values.detach().clone())
 
 
+def new_hook(model, optimiser):
+    optimiser.register_step_post_hook(print)
+
+
 def option(name):
     return lambda model, optimiser: optimiser.param_groups[0].update({name: True})
 
@@ -717,11 +673,7 @@ def momentum(tensor):
         (lambda m, _: m[1].replace_values_(torch.zeros(5)), "the values of a parame", ValueError),
         (option("maximize"), "SGD with maximize = True", CannotCompile),
         (another_group, "has not just the parameters of the model", CannotCompile),
-        (
-            lambda _, optimiser: optimiser.register_step_post_hook(print),
-            "the optimiser has hooks",
-            CannotCompile,
-        ),
+        (new_hook, "the optimiser has hooks", CannotCompile),
         (momentum(torch.zeros(3)), "the momentum of a parameter", ValueError),
         (momentum(torch.zeros(156).double()), "the memory of a Tensor", TypeError),
         (momentum(torch.zeros(156)[::2]), "the momentum of a parameter", ValueError),
@@ -782,18 +734,13 @@ def test_batches_that_do_not_fit_are_refused_and_change_nothing(given, sentence)
     assert "averaged" not in optimiser.state[model[1].values]
 
 
-def test_classes_of_examples_outside_the_batch_do_not_matter():
-    (model, optimiser), x = plain(), torch.ones(16, 13)
-    step = CompiledStep(model, optimiser)
-    assert math.isfinite(step(x, torch.arange(16), torch.arange(5)))
-
-
-def test_step_leaves_its_arguments_and_builds_no_graph():
+def test_step_reads_its_batch_alone_leaves_its_arguments_and_builds_no_graph():
     (model, optimiser), (x, y) = plain(), examples(16)
     x.requires_grad_()
+    y[5:] = torch.arange(11)  # classes that there are not, of examples outside the batch
     before = x.detach().clone(), y.clone()
     with torch.no_grad():
-        CompiledStep(model, optimiser)(x, y)
+        assert math.isfinite(CompiledStep(model, optimiser)(x, y, torch.arange(5)))
     assert same(before, (x, y)) and x.grad is None
     assert all(p.grad is None for p in model.parameters())
 
@@ -895,14 +842,16 @@ def test_links_that_are_shared_are_found_where_they_are():
         assert step(x, y) == desired(x, y)
 
 
-@pytest.mark.parametrize("change", ["strided images", "bytes as labels", "a label to ignore"])
-def test_fit_takes_what_autograd_takes(change):
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("x_train", lambda x: x.repeat_interleave(2, -1)[..., ::2]),  # strided
+        ("y_train", lambda y: y.to(torch.uint8)),
+        ("y_train", lambda y: y.index_fill(0, torch.tensor([0]), -100)),  # a label to ignore
+    ],
+)
+def test_fit_takes_what_autograd_takes(part, change):
     split = training.split()
-    if change == "strided images":
-        split = replace(split, x_train=split.x_train.repeat_interleave(2, -1)[..., ::2])
-    elif change == "bytes as labels":
-        split = replace(split, y_train=split.y_train.to(torch.uint8))
-    else:
-        split.y_train[0] = -100
+    split = replace(split, **{part: change(getattr(split, part))})
     history = fit(training.network("SET"), split, training.settings(epochs=1), seed=0)
     assert math.isfinite(history.metrics[-1]["train_loss"])

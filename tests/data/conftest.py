@@ -195,16 +195,9 @@ def publish_cifar(publish):
         members = {kind.meta["filename"]: pickle.dumps({kind.meta["key"]: []})}
         for part, listed in {"train": kind.train_list, "test": kind.test_list}.items():
             rows = arrays[f"x_{part}"].reshape(len(arrays[f"x_{part}"]), -1)
-            batches = zip(
-                listed,
-                np.array_split(rows, len(listed)),
-                np.array_split(arrays[f"y_{part}"], len(listed)),
-                strict=True,
-            )
-            for (file, _), x, y in batches:
-                coarse = [0] * len(y)
-                batch = {labels: y.tolist(), "data": x, "coarse_labels": coarse}
-                batch["other"] = arrays.get("other")
+            parts = (np.array_split(each, len(listed)) for each in (rows, arrays[f"y_{part}"]))
+            for (file, _), x, y in zip(listed, *parts, strict=True):
+                batch = {labels: y.tolist(), "data": x, "other": arrays.get("other")}
                 members[file] = pickle.dumps(batch, protocol=2)
         archive = tar_gz({f"{kind.base_folder}/{file}": members[file] for file in members})
         publish(name, {kind.filename: archive}, members)

@@ -86,35 +86,28 @@ def test_missing_array_is_named(stored, table, key):
         data.load("higgs_sample")
 
 
-@pytest.mark.parametrize("value", [2, 0.5])
-def test_value_that_is_not_binary_is_named(own, value):
-    x = np.full((3, 123), value)
-    np.savez(own / "adult.npz", x_train=x, x_test=x)
-    with pytest.raises(ValueError, match="x_train has .* in .0, 1."):
-        data.load("adult")
-
-
 @pytest.mark.faults("damaged data")
-@pytest.mark.parametrize("name", ["mnist", "cifar10"])
-def test_part_of_the_images_is_refused(own, name):
-    x = np.zeros((7, *sets.SETS[name].shape), np.uint8)
-    np.savez(own / f"{name}.npz", x_train=x, y_train=x[:, 0], x_test=x, y_test=x[:, 0])
-    with pytest.raises(ValueError, match=r"x_train has shape \(7, .*, not \([56]0000, "):
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("adult", 2, "x_train has .* in .0, 1."),
+        ("adult", 0.5, "x_train has .* in .0, 1."),
+        ("mnist", 0, r"x_train has shape \(7, .*, not \(60000, "),
+        ("cifar10", 0, r"x_train has shape \(7, .*, not \(50000, "),
+    ],
+)
+def test_values_and_numbers_of_examples_of_another_set_are_refused(own, name, value, sentence):
+    x = np.full((7, *sets.SETS[name].shape), value, type(value) if value else np.uint8)
+    labels = {} if name == "adult" else {"y_train": x[:, 0], "y_test": x[:, 0]}
+    np.savez(own / f"{name}.npz", x_train=x, x_test=x, **labels)
+    with pytest.raises(ValueError, match=sentence):
         data.load(name)
 
 
 @pytest.mark.faults("damaged data")
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda b: b[: len(b) // 2],
-        lambda b: b[1000:],
-        lambda b: b"",
-        lambda b: b"PK",
-    ],
-)
-def test_broken_file_is_named(stored, damage):
-    stored.write_bytes(damage(stored.read_bytes()))
+@pytest.mark.parametrize("kept", [slice(500), slice(1000, None), slice(0), slice(2)])
+def test_broken_file_is_named(stored, kept):
+    stored.write_bytes(stored.read_bytes()[kept])
     with pytest.raises(ValueError, match=f"{stored} is not a whole higgs_sample"):
         data.load("higgs_sample")
 

@@ -42,15 +42,33 @@ def csv(frame, tmp_path):
     return tmp_path / "flowers.csv"
 
 
+def written(csv, frame, names, row):
+    """The path of the table in this form: a line of names, and how a row is written."""
+    csv.write_text("\n".join([names, *(row.format(*cells) for cells in frame.to_numpy())]))
+    return csv
+
+
+def refused(call, message):
+    """The sentence by which a call is refused."""
+    with pytest.raises(ValueError, match=message) as refusal:
+        call()
+    return str(refusal.value)
+
+
 @pytest.fixture
-def pets(rng, tmp_path):
-    """A folder of ten grey images of 8 x 6 pixels for each of two classes, and their pixels."""
-    pixels = rng.integers(0, 256, (20, 6, 8), dtype=np.uint8)
+def pixels(rng):
+    """Twenty grey images of 8 x 6 pixels."""
+    return rng.integers(0, 256, (20, 6, 8), dtype=np.uint8)
+
+
+@pytest.fixture
+def pets(pixels, tmp_path):
+    """A folder of these images, ten for each of two classes."""
     for i, image in enumerate(pixels):
         folder = tmp_path / "pets" / ("cat" if i < 10 else "dog")
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(folder / f"{i:02}.png")
-    return tmp_path / "pets", pixels
+    return tmp_path / "pets"
 
 
 def numbers(x):
@@ -81,13 +99,9 @@ def test_test_part_of_ones_own_is_kept(frame):
     x, y = frame[["number", "length"]], frame["kind"]
     split = data.from_arrays(x[:40], y[:40], x_test=x[40:], y_test=y[40:])
     assert (numbers(split.x_train), numbers(split.x_test)) == ([*range(40)], [*range(40, 60)])
-
-
-def test_tables_with_other_columns_are_refused(frame):
-    x, y = frame[["number", "length"]], frame["kind"]
-    swapped = x[["length", "number"]]
-    with pytest.raises(ValueError, match="column 0 is 'number' in x and 'length' in x_test"):
-        data.from_arrays(x[:40], y[:40], x_test=swapped[40:], y_test=y[40:])
+    other = {"x_test": x[["length", "number"]][40:], "y_test": y[40:]}
+    message = "column 0 is 'number' in x and 'length' in x_test"
+    refused(lambda: data.from_arrays(x[:40], y[:40], **other), message)
 
 
 @pytest.mark.parametrize("label", [int, float, bool, np.uint8])
@@ -152,8 +166,7 @@ FORMS = {
 
 @pytest.mark.parametrize(("names", "row"), FORMS.values(), ids=FORMS)
 def test_table_of_any_form_is_read(csv, frame, desired, names, row):
-    csv.write_text("\n".join([names, *(row.format(*cells) for cells in frame.to_numpy())]))
-    split = data.load(f"{csv}:kind")
+    split = data.load(f"{written(csv, frame, names, row)}:kind")
     assert split.sha256 == desired
     assert split.notice == ""
 
@@ -177,17 +190,15 @@ NAMELESS = [
 def test_column_without_name_and_values_is_left_out_and_said(
     csv, frame, desired, names, row, column
 ):
-    csv.write_text("\n".join([names, *(row.format(*cells) for cells in frame.to_numpy())]))
-    split = data.load(f"{csv}:kind")
-    assert split.sha256 == desired
-    assert f"have neither name nor values and are left out, as {column}" in split.notice
-
-
-def test_separator_at_the_end_of_rows_without_names_makes_no_column(csv, frame, desired):
+    path, said = (
+        written(csv, frame, names, row),
+        "have neither name nor values and are left out, as",
+    )
+    split = data.load(f"{path}:kind")
+    assert split.sha256 == desired and f"{said} {column}" in split.notice
     csv.write_text("\n".join(f"{a},{b},{c}," for a, b, c in frame.to_numpy()))
     split = data.from_csv(csv, 2, header=None)
-    assert split.sha256 == desired
-    assert "1 columns have neither name nor values and are left out, as 3" in split.notice
+    assert split.sha256 == desired and f"1 columns {said} 3" in split.notice
 
 
 @pytest.mark.parametrize(
@@ -236,8 +247,8 @@ FIRST_LINES = {
 @pytest.mark.parametrize(("text", "options"), FIRST_LINES.values(), ids=FIRST_LINES)
 def test_example_in_place_of_names_is_refused(csv, text, options):
     csv.write_text(text)
-    with pytest.raises(ValueError, match="looks like an example: add a line of names"):
-        data.from_csv(csv, **{"target": "a"} | options)
+    options = {"target": "a"} | options
+    refused(lambda: data.from_csv(csv, **options), "looks like an example: add a line of names")
 
 
 def test_names_are_given_where_a_table_has_none(csv, frame):
@@ -306,37 +317,40 @@ def test_truth_values_beside_numbers_are_features(frame):
     assert split.sha256 == data.from_arrays(mixed.astype(float), frame["kind"]).sha256
 
 
+ONE_NUMBER, BLANKS = "differs from .* as a number is written", "differs .* by blanks"
+LONG = "1234567890123456789"
+
+
 @pytest.mark.parametrize(
-    "kinds", [["1", "1.0", "2"], ["0", "2", "0.0"], ["1.50", "1.5", "x"], ["7", "+7", "9"]]
+    ("kinds", "why"),
+    [
+        *((kinds, ONE_NUMBER) for kinds in (["1", "1.0", "2"], ["0", "2", "0.0"])),
+        *((kinds, ONE_NUMBER) for kinds in (["1.50", "1.5", "x"], ["7", "+7", "9"])),
+        *((["mid", "big one", twin], BLANKS) for twin in (" mid", "mid ", "mid\t", "big  one")),
+    ],
 )
-def test_labels_that_are_one_number_are_refused(csv, frame, kinds):
+def test_labels_that_are_one_number_or_differ_by_blanks_are_refused(csv, frame, kinds, why):
     frame.assign(kind=kinds * 20).to_csv(csv, index=False)
-    message = r"row \d of the data: the label .* differs from .* as a number is written"
-    with pytest.raises(ValueError, match=message):
-        data.from_csv(csv, "kind")
-    with pytest.raises(ValueError, match=r"row \d of x and y: the label .* differs from"):
-        data.from_arrays(frame[["length"]], kinds * 20)
+    refused(lambda: data.from_csv(csv, "kind"), rf"row \d of the data: the label .* {why}")
+    of_arrays = rf"row \d of x and y: the label .* {why}"
+    refused(lambda: data.from_arrays(frame[["length"]], kinds * 20), of_arrays)
 
 
-@pytest.mark.parametrize("kinds", [["1_0", "10", "x"], ["00", "0", "x"], ["a", "A", "x"]])
-def test_labels_that_are_written_apart_are_classes(csv, frame, kinds):
+@pytest.mark.parametrize(
+    ("kinds", "classes"),
+    [
+        (["1_0", "10", "x"], ("10", "1_0", "x")),
+        (["00", "0", "x"], ("0", "00", "x")),
+        (["a", "A", "x"], ("A", "a", "x")),
+        ([f"{LONG}0", f"{LONG}1", "a"], (f"{LONG}0", f"{LONG}1", "a")),
+        (["mid", "big one", " small"], (" small", "big one", "mid")),
+        (["9", "10", "-1"], ("-1", "9", "10")),  # numbers are in their order
+        ([9.0, 10.0, -1.0], ("-1", "9", "10")),
+    ],
+)
+def test_labels_that_are_written_apart_are_classes(csv, frame, kinds, classes):
     frame.assign(kind=kinds * 20).to_csv(csv, index=False)
-    assert data.from_csv(csv, "kind").classes == tuple(sorted(kinds))
-
-
-@pytest.mark.parametrize("twin", [" mid", "mid ", "mid\t", "big  one"])
-def test_labels_that_differ_by_blanks_alone_are_refused(csv, frame, twin):
-    frame.assign(kind=["mid", "big one", twin] * 20).to_csv(csv, index=False)
-    with pytest.raises(ValueError, match=r"row \d of the data: the label .* differs .* by blanks"):
-        data.from_csv(csv, "kind")
-    frame.assign(kind=["mid", "big one", " small"] * 20).to_csv(csv, index=False)
-    assert data.from_csv(csv, "kind").classes == (" small", "big one", "mid")
-
-
-@pytest.mark.parametrize("as_written", [str, float])
-def test_classes_of_a_table_that_are_numbers_are_in_their_order(csv, frame, as_written):
-    frame.assign(kind=[*map(as_written, [9, 10, -1])] * 20).to_csv(csv, index=False)
-    assert data.from_csv(csv, "kind").classes == ("-1", "9", "10")
+    assert data.from_csv(csv, "kind").classes == classes
 
 
 def test_numbers_that_float32_rounds_may_be_used(rng):
@@ -349,25 +363,23 @@ def test_numbers_that_float32_rounds_may_be_used(rng):
 def test_folder_without_pillow_says_what_to_install(pets, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(ValueError, match="pillow, by which .* not installed: pip install pillow"):
-        data.from_folder(pets[0])
+        data.from_folder(pets)
 
 
-def test_folder_comes_back_in_parts_of_its_images(pets):
-    path, pixels = pets
-    split = data.from_folder(path)
+def test_folder_comes_back_in_parts_of_its_images(pets, pixels):
+    split = data.from_folder(pets)
     assert (split.classes, split.x_train.shape) == (("cat", "dog"), (16, 6, 8))
     given = {image.tobytes(): int(i >= 10) for i, image in enumerate(pixels)}
     for x, y in ((split.x_train, split.y_train), (split.x_test, split.y_test)):
         found = [given[image.tobytes()] for image in (x * 255).round().byte().numpy()]
         assert found == y.tolist()
-    assert data.load(f"{path}/", scaled=False).x_train.dtype == torch.uint8
+    assert data.load(f"{pets}/", scaled=False).x_train.dtype == torch.uint8
 
 
 def test_images_are_fitted_to_a_side_and_coloured_where_one_is(pets, rng):
-    path, _ = pets
     colours = rng.integers(0, 256, (30, 20, 3), dtype=np.uint8)
-    Image.fromarray(colours).save(path / "dog" / "colours.jpg")
-    split = data.load(f"{path}:5")
+    Image.fromarray(colours).save(pets / "dog" / "colours.jpg")
+    split = data.load(f"{pets}:5")
     assert split.x_train.shape == (17, 3, 5, 5)
     assert 0 <= split.x_train.min() <= split.x_train.max() <= 1
 
@@ -389,14 +401,10 @@ def drawn(mode, opaque):
     black = Image.new("L", alpha.size)
     if mode in ("LA", "RGBA"):
         return Image.merge(mode, [black] * (len(mode) - 1) + [alpha]), {}
-    if mode == "P by its bytes":
+    if mode.startswith("P"):
         image = Image.fromarray(opaque.astype(np.uint8), "P")
         image.putpalette([0, 0, 0, 0, 0, 0])
-        return image, {"transparency": b"\x00\xff"}
-    if mode == "P by its index":
-        image = Image.fromarray(opaque.astype(np.uint8), "P")
-        image.putpalette([0, 0, 0, 0, 0, 0])
-        return image, {"transparency": 0}
+        return image, {"transparency": 0 if mode == "P by its index" else b"\x00\xff"}
     key = {"L": 9, "RGB": (9, 9, 9), "1": 255}[mode]
     grey = Image.fromarray(np.where(opaque, 0, 255 if mode == "1" else 9).astype(np.uint8))
     return grey.convert(mode), {"transparency": key}
@@ -426,11 +434,10 @@ def test_transparent_ground_is_white(rng, two_classes, mode, side, ending):
 
 
 def test_half_transparent_ink_is_half_white(pets):
-    path, _ = pets
     ink = np.zeros((6, 8, 2), np.uint8)
     ink[..., 1] = 51  # a fifth of the ink
-    Image.fromarray(ink, "LA").save(path / "cat" / "drawn.png")
-    split = data.from_folder(path)
+    Image.fromarray(ink, "LA").save(pets / "cat" / "drawn.png")
+    split = data.from_folder(pets)
     images = torch.cat([split.x_train, split.x_test])
     assert (images == 204 / 255).all((1, 2)).sum() == 1
 
@@ -476,11 +483,10 @@ def test_transparent_ground_of_few_bits_is_white(two_classes, bits, key):
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_opaque_alpha_changes_nothing(pets, mode):
-    path, _ = pets
-    before = data.from_folder(path)
-    for file in path.rglob("*.png"):
+    before = data.from_folder(pets)
+    for file in pets.rglob("*.png"):
         Image.open(file).convert(mode).save(file)
-    split = data.from_folder(path)
+    split = data.from_folder(pets)
     assert split.notice == ""
     assert_array_equal(split.x_train.reshape(16, -1, 6, 8)[:, 0], before.x_train)
 
@@ -497,43 +503,39 @@ def test_images_that_become_equal_name_the_cause(two_classes):
 
 
 @pytest.mark.parametrize("ending", ["tiff", "png", "gif"])
-def test_further_images_of_a_file_are_left_out_and_said(pets, ending):
-    path, pixels = pets
+def test_further_images_of_a_file_are_left_out_and_said(pets, pixels, ending):
     frames = [Image.fromarray(255 - image) for image in pixels[:5]]
     for i in range(2):
-        frames[0].save(path / "cat" / f"film{i}.{ending}", save_all=True, append_images=frames[1:])
-    split = data.from_folder(path)
+        frames[0].save(pets / "cat" / f"film{i}.{ending}", save_all=True, append_images=frames[1:])
+    split = data.from_folder(pets)
     assert len(split.x_train) + len(split.x_test) == 22
     message = f"8 images are left out, as only the first of a file is taken, as film0.{ending}"
     assert message in split.notice
 
 
-def test_image_is_turned_upright(pets):
-    path, pixels = pets
+def test_image_is_turned_upright(pets, pixels):
     turned = Image.fromarray(np.rot90(pixels[0]).copy())
     exif = turned.getexif()
     exif[0x0112] = 6  # orientation: to be turned by 90 degrees clockwise to be seen
-    turned.save(path / "cat" / "00.png", exif=exif)
-    assert data.from_folder(path).sha256 == data.load(f"{path}/").sha256
-    images = torch.cat([data.from_folder(path).x_train, data.from_folder(path).x_test])
+    turned.save(pets / "cat" / "00.png", exif=exif)
+    assert data.from_folder(pets).sha256 == data.load(f"{pets}/").sha256
+    images = torch.cat([data.from_folder(pets).x_train, data.from_folder(pets).x_test])
     assert (images * 255).round().byte().numpy().tobytes().find(pixels[0].tobytes()) >= 0
 
 
 def test_class_that_begins_with_an_underscore_is_one(pets):
-    path, _ = pets
-    (path / "dog").rename(path / "_dog")
+    (pets / "dog").rename(pets / "_dog")
     for hidden in (".hidden", "__MACOSX"):
-        (path / hidden).mkdir()
-    assert data.from_folder(path).classes == ("_dog", "cat")
+        (pets / hidden).mkdir()
+    assert data.from_folder(pets).classes == ("_dog", "cat")
 
 
 def test_what_is_no_image_is_left_out_and_said(pets):
-    path, _ = pets
-    (path / "cat" / "notes.txt").write_text("a fine cat")
-    (path / "cat" / ".DS_Store").write_text("")
-    shutil.copytree(path / "dog", path / "cat" / ".thumbs")
-    assert len(data.from_folder(path).x_train) == 16
-    assert "1 files are no images and left out, as notes.txt" in data.from_folder(path).notice
+    (pets / "cat" / "notes.txt").write_text("a fine cat")
+    (pets / "cat" / ".DS_Store").write_text("")
+    shutil.copytree(pets / "dog", pets / "cat" / ".thumbs")
+    assert len(data.from_folder(pets).x_train) == 16
+    assert "1 files are no images and left out, as notes.txt" in data.from_folder(pets).notice
 
 
 def test_arrays_of_a_file_are_loaded_by_its_path(rng, tmp_path):
@@ -546,7 +548,7 @@ def test_arrays_of_a_file_are_loaded_by_its_path(rng, tmp_path):
 
 
 def test_path_object_is_a_path_however_short(pets, monkeypatch):
-    monkeypatch.chdir(pets[0].parent)
+    monkeypatch.chdir(pets.parent)
     assert data.load(Path("pets")).sha256 == data.load("./pets").sha256
 
 
@@ -672,10 +674,8 @@ BAD_TABLES = {
 @pytest.mark.parametrize(("change", "message"), BAD_TABLES.values(), ids=BAD_TABLES)
 def test_table_that_spoils_a_result_is_refused_by_row(csv, frame, change, message):
     change(frame).to_csv(csv, index=False)
-    with pytest.raises(ValueError, match=message) as refusal:
-        data.load(f"{csv}:kind")
-    assert str(csv) in str(refusal.value)
-    assert "\n" not in str(refusal.value)
+    said = refused(lambda: data.load(f"{csv}:kind"), message)
+    assert str(csv) in said and "\n" not in said
 
 
 BAD_TEXTS = {
@@ -696,9 +696,7 @@ BAD_TEXTS = {
 @pytest.mark.parametrize(("text", "message"), BAD_TEXTS.values(), ids=BAD_TEXTS)
 def test_text_that_is_no_table_is_refused(csv, text, message):
     csv.write_text(text)
-    with pytest.raises(ValueError, match=message) as refusal:
-        data.load(f"{csv}:kind")
-    assert str(csv) in str(refusal.value)
+    assert str(csv) in refused(lambda: data.load(f"{csv}:kind"), message)
 
 
 @pytest.mark.parametrize(
@@ -712,8 +710,7 @@ def test_text_that_is_no_table_is_refused(csv, text, message):
 )
 def test_bytes_that_are_no_table_are_refused(csv, content, options, message):
     csv.write_bytes(content)
-    with pytest.raises(ValueError, match=message):
-        data.from_csv(csv, 1, **options)
+    refused(lambda: data.from_csv(csv, 1, **options), message)
 
 
 X, Y = np.arange(24.0).reshape(12, 2), np.arange(12) % 2
@@ -767,12 +764,7 @@ BAD_ARRAYS = {
     "half a test part": (X, Y, {"x_test": X}, "give x_test and y_test, or neither"),
     "new class": (X, Y, beside(X, Y + 1), "row 1 of x_test and y_test: the label 2 is not one of"),
     "other features": (X, Y, beside(X[:, :1], Y), r"an example of x_test has shape \(1,\)"),
-    "other type": (
-        IMAGES,
-        Y,
-        beside(IMAGES / 255, Y),
-        "x and x_test are images of different types",
-    ),
+    "other type": (IMAGES, Y, beside(IMAGES / 255, Y), "x and x_test are images of different typ"),
     "name of a set": (X, Y, {"name": "mnist"}, "name 'mnist' is that of a data set"),
     "much validation": (X, Y, {"validation": 10}, "arrays has 10 training examples"),
 }
@@ -780,8 +772,7 @@ BAD_ARRAYS = {
 
 @pytest.mark.parametrize(("x", "y", "options", "message"), BAD_ARRAYS.values(), ids=BAD_ARRAYS)
 def test_arrays_that_spoil_a_result_are_refused(x, y, options, message):
-    with pytest.raises(ValueError, match=message):
-        data.from_arrays(x, y, **options)
+    refused(lambda: data.from_arrays(x, y, **options), message)
 
 
 def saved(path, **arrays):
@@ -805,58 +796,48 @@ REFUSED = [
 
 @pytest.mark.parametrize(("call", "message"), REFUSED)
 def test_what_cannot_be_followed_is_refused(csv, call, message):
-    with pytest.raises(ValueError, match=message):
-        call(csv)
+    refused(lambda: call(csv), message)
 
 
-def test_unreadable_image_is_refused_by_name(pets):
-    path, _ = pets
-    damaged = path / "dog" / "12.png"
-    damaged.write_bytes(damaged.read_bytes()[:60])
-    with pytest.raises(ValueError, match=f"{re.escape(str(damaged))} is no readable image"):
-        data.load(f"{path}/")
+def deep(dtype, ending):
+    pixels = np.zeros((6, 8), dtype)
+    return lambda path: Image.fromarray(pixels).save(path / "dog" / f"deep.{ending}")
+
+
+def cut_off(path):
+    (path / "dog" / "12.png").write_bytes((path / "dog" / "12.png").read_bytes()[:60])
+
+
+OF_MODE = r"deep.{} is no readable image .*its mode is {}, .* save it as uint8, or"
+BAD_IMAGES = {
+    "cut off": (cut_off, "dog/12.png is no readable image"),
+    "link that leads nowhere": (
+        lambda path: (path / "cat" / "link.png").symlink_to(path / "none.png"),
+        r"cat/link.png is no readable image .*: replace or delete",
+    ),
+    "another size": (
+        lambda path: Image.new("L", (9, 6)).save(path / "dog" / "wide.png"),
+        "wide.png has 9 x 6 pixels.* give a side",
+    ),
+    "16 bits": (deep(np.uint16, "png"), OF_MODE.format("png", "I;16")),
+    "16 bits in turn": (deep(">u2", "tif"), OF_MODE.format("tif", "I;16B")),
+    "32 bits": (deep(np.int32, "tiff"), OF_MODE.format("tiff", "I")),
+    "floats": (deep(np.float32, "tiff"), OF_MODE.format("tiff", "F")),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), BAD_IMAGES.values(), ids=BAD_IMAGES)
+def test_image_that_does_not_fit_is_refused_by_name(pets, change, message):
+    change(pets)
+    refused(lambda: data.load(f"{pets}/"), message)
 
 
 def test_image_that_cannot_be_opened_now_is_not_called_unreadable(pets, monkeypatch):
     """Nobody is told to delete a good image."""
-    path, _ = pets
     error = OSError(errno.EMFILE, "Too many open files")
     monkeypatch.setattr("PIL.Image.open", lambda *_, **__: (_ for _ in ()).throw(error))
     with pytest.raises(OSError, match="Too many open files"):
-        data.load(f"{path}/")
-
-
-def test_link_that_leads_nowhere_is_refused_by_name(pets):
-    path, _ = pets
-    (path / "cat" / "link.png").symlink_to(path / "none.png")
-    with pytest.raises(
-        ValueError, match=r"cat/link.png is no readable image .*: replace or delete"
-    ):
-        data.load(f"{path}/")
-
-
-@pytest.mark.parametrize(
-    ("dtype", "ending", "mode"),
-    [
-        (np.uint16, "png", "I;16"),
-        (">u2", "tif", "I;16B"),
-        (np.int32, "tiff", "I"),
-        (np.float32, "tiff", "F"),
-    ],
-)
-def test_image_of_more_than_eight_bits_is_refused(pets, dtype, ending, mode):
-    path, _ = pets
-    Image.fromarray(np.zeros((6, 8), dtype)).save(path / "dog" / f"deep.{ending}")
-    message = rf"deep.{ending} is no readable image .*its mode is {mode}, .* save it as uint8, or"
-    with pytest.raises(ValueError, match=message):
-        data.load(f"{path}/")
-
-
-def test_images_of_different_sizes_ask_for_a_side(pets):
-    path, _ = pets
-    Image.new("L", (9, 6)).save(path / "dog" / "wide.png")
-    with pytest.raises(ValueError, match="wide.png has 9 x 6 pixels.* give a side"):
-        data.load(f"{path}/")
+        data.load(f"{pets}/")
 
 
 BAD_FOLDERS = {
@@ -885,7 +866,7 @@ def test_folder_that_is_no_data_set_is_refused(tmp_path, files, message):
 
 @pytest.mark.parametrize(("name", "path"), [("pets", "pets/"), ("pets:5", "pets/:5")])
 def test_folder_without_a_slash_is_told_how_to_be_one(pets, monkeypatch, name, path):
-    monkeypatch.chdir(pets[0].parent)
+    monkeypatch.chdir(pets.parent)
     with pytest.raises(ValueError, match=f"pets is a folder: a slash says so, as {path}$"):
         data.load(name)
     assert data.load(path).classes == ("cat", "dog")
@@ -895,10 +876,7 @@ def test_folder_without_a_slash_is_told_how_to_be_one(pets, monkeypatch, name, p
 def test_table_of_another_ending_is_said_to_be_there(csv, monkeypatch, name):
     csv.rename(csv.parent / "u.data")
     monkeypatch.chdir(csv.parent)
-    with pytest.raises(
-        ValueError, match="u.data is there, but ends in none of .*: rename a table, or"
-    ):
-        data.load(name)
+    refused(lambda: data.load(name), "u.data is there, but ends in none of .*: rename a table, or")
     assert data.from_csv("u.data", "kind").classes == ("aster", "iris", "rose")
 
 
@@ -930,10 +908,3 @@ def test_colours_of_16_bits_are_refused(ending, two_classes):
         path_of(i, ending).write_bytes(content)
     with pytest.raises(ValueError, match="of more than 8 bits a channel"):
         data.from_folder(folder)
-
-
-def test_long_numbers_that_differ_are_two_classes(tmp_path):
-    names = ("12345678901234567890", "12345678901234567891", "a")
-    rows = [f"{i}.5,{names[i % 3]}" for i in range(30)]
-    (tmp_path / "a.csv").write_text("\n".join(["x,y", *rows]))
-    assert data.from_csv(tmp_path / "a.csv", "y").classes == names

@@ -90,17 +90,14 @@ def test_class_of_the_validation_part_alone_is_counted():
         assert other.n_classes == 2
 
 
-@pytest.mark.parametrize("limit", [None, 10])
-def test_validation_part_is_fixed(stored, limit):
-    before = numbers(data.load("higgs_sample", validation=40).x_valid)
-    torch.manual_seed(1)
-    assert numbers(data.load("higgs_sample", validation=40, limit=limit).x_valid) == before
-
-
-def test_smaller_limit_keeps_a_subset(stored):
-    small, large = (data.load("higgs_sample", validation=40, limit=n).x_train for n in (10, 30))
-    assert len(small) == 10 and len(large) == 30
-    assert set(numbers(small)) < set(numbers(large))
+def test_validation_part_is_fixed_and_a_smaller_limit_keeps_a_subset(stored):
+    splits = []
+    for limit in (10, 30, None):
+        torch.manual_seed(limit or 1)
+        splits.append(data.load("higgs_sample", validation=40, limit=limit))
+    assert len({tuple(numbers(split.x_valid)) for split in splits}) == 1
+    small, large, _ = (set(numbers(split.x_train)) for split in splits)
+    assert (len(small), len(large)) == (10, 30) and small < large
 
 
 @pytest.mark.parametrize("options", [{"validation": 120}, {"validation": -1}, {"limit": 0}])
@@ -138,14 +135,11 @@ def image_split(x, name):
 
 
 @pytest.mark.parametrize(("name", "shape"), [("digits", (8, 8)), ("coil20", (1024,))])
-def test_grey_images_are_standardised_by_one_pair(rng, name, shape):
+def test_grey_images_are_standardised_by_one_pair_and_colours_by_channel(rng, name, shape):
     x = rng.uniform(size=(50, *shape))
     mean, std = image_split(x, name).standardisation()
     assert mean.shape == std.shape == ()
     assert_allclose([mean, std], [x.mean(), x.std()], rtol=1e-6)
-
-
-def test_colour_images_are_standardised_by_channel(rng):
     x = rng.uniform(size=(50, 3, 4, 4)) * np.array([1, 2, 3])[:, None, None]
     mean, std = image_split(x, "cifar10").standardisation()
     assert_allclose(mean, x.mean((0, 2, 3)).repeat(16), rtol=1e-6)
@@ -291,16 +285,14 @@ def test_eyes_of_one_owner_come_into_one_part(eyes):
     assert 40 <= len(split.x_test) <= 43 and 30 <= len(split.x_valid) <= 33
 
 
-def test_eyes_without_their_owners_are_refused(photographs):
-    photographs("eye_fundus", np.arange(100) % 4)
-    with pytest.raises(ValueError, match="eye_fundus.npz is not a whole eye_fundus: group is miss"):
-        data.load("eye_fundus")
-
-
-@pytest.mark.parametrize("group", [np.arange(99), np.arange(100.0)])
-def test_group_of_another_size_or_type_is_refused(photographs, group):
-    photographs("eye_fundus", np.arange(100) % 4, group=group)
-    with pytest.raises(ValueError, match="group is"):
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [({}, "group is miss"), ({"group": np.arange(99)}, ""), ({"group": np.arange(100.0)}, "")],
+)
+def test_eyes_without_the_number_of_their_owner_are_refused(photographs, more, said):
+    photographs("eye_fundus", np.arange(100) % 4, **more)
+    sentence = f"eye_fundus.npz is not a whole eye_fundus: {said or 'group is'}"
+    with pytest.raises(ValueError, match=sentence):
         data.load("eye_fundus")
 
 

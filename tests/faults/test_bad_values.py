@@ -21,6 +21,7 @@ from lib.sparsify import Evolver, densify_, sparsify_
 from lib.train import Settings, WeightAverage
 from papers.set.rbm.model import RBM
 from papers.set.sharpness import SharpnessAware
+from tests.oracles import seeded
 
 
 def mlp(**options):
@@ -29,10 +30,6 @@ def mlp(**options):
 
 def sparse(*widths, **options):
     return SparseLinear(*(widths or (6, 5)), **({"density": 0.5} | options))
-
-
-def seeded():
-    return torch.Generator().manual_seed(0)
 
 
 def updated(layer, **options):
@@ -234,12 +231,6 @@ BAD_INPUTS = {
 }
 
 
-@pytest.mark.parametrize(("x", "message"), BAD_INPUTS.values(), ids=BAD_INPUTS)
-def test_input_that_is_no_batch_is_refused(x, message):
-    with pytest.raises(ValueError, match=message):
-        SparseLinear(6, 5, density=0.5)(x)
-
-
 TAKES_A_BATCH = {
     "network": lambda: models.MLP(SparseLinear(6, 5, density=0.5), nn.ReLU()),
     "dense": lambda: layers.Linear(6, 5),
@@ -248,24 +239,23 @@ TAKES_A_BATCH = {
     "srelu": lambda: activations.SReLU(6),
     "predict": lambda: lambda x: train.predict(mlp(), x),
 }
+WRONG = [(lambda: SparseLinear(6, 5, density=0.5), *case) for case in BAD_INPUTS.values()]
+WRONG += [(make, *BAD_INPUTS["list"]) for make in TAKES_A_BATCH.values()]
 
 
-@pytest.mark.parametrize("make", TAKES_A_BATCH.values(), ids=TAKES_A_BATCH)
-def test_what_is_no_batch_is_refused_by_all_that_take_one(make):
-    x, message = BAD_INPUTS["list"]
+@pytest.mark.parametrize(("make", "x", "message"), WRONG)
+def test_what_is_no_batch_is_refused_by_all_that_take_one(make, x, message):
     with pytest.raises(ValueError, match=message):
         make()(x)
 
 
-BAD_STANDARDISATIONS = {
-    "lengths": (torch.zeros(5), torch.ones(6), r"shapes \(5,\) and \(6,\)"),
-    "matrix": (torch.zeros(2, 3), torch.ones(2, 3), r"shapes \(2, 3\)"),
-    "infinite": (torch.zeros(2), torch.tensor([1.0, float("inf")]), "std holds inf"),
-}
-
-
 @pytest.mark.parametrize(
-    ("mean", "std", "message"), BAD_STANDARDISATIONS.values(), ids=BAD_STANDARDISATIONS
+    ("mean", "std", "message"),
+    [
+        (torch.zeros(5), torch.ones(6), r"shapes \(5,\) and \(6,\)"),
+        (torch.zeros(2, 3), torch.ones(2, 3), r"shapes \(2, 3\)"),
+        (torch.zeros(2), torch.tensor([1.0, math.inf]), "std holds inf"),
+    ],
 )
 def test_standardisation_out_of_range_is_refused(mean, std, message):
     with pytest.raises(ValueError, match=message):
@@ -304,10 +294,7 @@ SPLITS = {  # of a part of a split: what it becomes, and the sentence
     "y_train beyond": (class_10, "y_train holds class 10, .* 10 outputs, .* 0 to 9"),
     "y_valid beyond": (class_10, "y_valid holds class 10, .* 10 outputs, .* 0 to 9"),
     "y_test beyond": (class_10, "y_test holds class 10, .* 10 outputs, .* 0 to 9"),
-    "y_train as floats": (
-        torch.Tensor.float,
-        "y_train is torch.float32: give classes as torch",
-    ),
+    "y_train as floats": (torch.Tensor.float, "y_train is torch.float32: give classes as torch"),
     "y_test as bool": (torch.Tensor.bool, "y_test is torch.bool: give classes as torch.int64"),
 }
 

@@ -37,26 +37,20 @@ def many_rows(run, workspace):
     return Contents(table, {"values": values}, facts)
 
 
-def check_nothing(run, table):
-    """The table of `many_rows` is not that of counting."""
-
-
 @pytest.fixture(autouse=True)
 def no_check(monkeypatch):
-    monkeypatch.setattr(Counting, "check_table", check_nothing)
+    """The table of `many_rows` is not that of counting."""
+    monkeypatch.setattr(Counting, "check_table", lambda run, table: None)
+
+
+def store_in(folder):
+    return counting.store(folder, counting.experiment(make=many_rows))
 
 
 @pytest.fixture
 def made(tmp_path):
     """A store in a folder of its own."""
-    return counting.store(tmp_path / "disk", counting.experiment(make=many_rows))
-
-
-@pytest.fixture
-def desired(tmp_path):
-    """Bytes of the record that is made where there is room."""
-    record = counting.store(tmp_path / "room", counting.experiment(make=many_rows)).run(RUN)
-    return contents(record)
+    return store_in(tmp_path / "disk")
 
 
 def assert_nothing_half(store):
@@ -77,8 +71,9 @@ def largest_file(n):
 
 
 @pytest.mark.parametrize("n", [0, 1400, 20_000])
-def test_file_that_may_not_grow_leaves_no_half_record(n, made, desired):
+def test_file_that_may_not_grow_leaves_no_half_record(n, made, tmp_path):
     """A limit on the size of files is named, and without it the run goes on."""
+    desired = contents(store_in(tmp_path / "room").run(RUN))
     with largest_file(n), pytest.raises(NotWritten, match="larger than this process may write"):
         made.run(RUN)
     assert_nothing_half(made)
@@ -92,10 +87,6 @@ def fill(path):
     """Let the file that is written beside ``path`` find the disk full."""
     path.parent.mkdir(parents=True, exist_ok=True)
     (path.parent / f"{path.name}.{os.getpid()}.part").symlink_to("/dev/full")
-
-
-def write_checkpoint(path, monkeypatch):
-    checkpoints.save(path, {"epoch": 2})
 
 
 def write_figure(path, monkeypatch):
@@ -113,10 +104,6 @@ def write_gallery(path, monkeypatch):
     gallery.write("smoke")
 
 
-def write_stamp(path, monkeypatch):
-    fresh.stamp(path.parent, "sources")
-
-
 def write_answer(path, monkeypatch):
     monkeypatch.setattr(papers, "STORE", dataclasses.replace(papers.STORE, runs=path.parent))
     if cli.main(["claims", "--profile", "smoke", "--json", str(path)]) == 1:
@@ -124,10 +111,10 @@ def write_answer(path, monkeypatch):
 
 
 WRITERS = {
-    "checkpoint.pt": write_checkpoint,
+    "checkpoint.pt": lambda path, _: checkpoints.save(path, {"epoch": 2}),
     "smoke/90_try/curve.png": write_figure,
     "smoke/README.md": write_gallery,
-    fresh.STAMP: write_stamp,
+    fresh.STAMP: lambda path, _: fresh.stamp(path.parent, "sources"),
 }
 
 
@@ -175,7 +162,7 @@ def test_shipped_records_stay_whole_when_the_disk_is_full(name, made):
 
 def test_record_that_comes_by_the_wire_is_whole_or_missing(made, tmp_path, monkeypatch):
     """No record is half of what a worker sent, and it is stored when there is room."""
-    other = counting.store(tmp_path / "worker", counting.experiment(make=many_rows)).run(RUN)
+    other = store_in(tmp_path / "worker").run(RUN)
     files = {path.name: path.read_bytes() for path in other.path.iterdir()}
     write = Path.write_bytes
 

@@ -21,11 +21,6 @@ from lib.train import Settings
 
 
 @pytest.fixture
-def generator():
-    return torch.Generator().manual_seed(0)
-
-
-@pytest.fixture
 def layer(generator):
     return SparseLinear(12, 9, density=0.4, generator=generator)
 
@@ -37,6 +32,10 @@ def mlp(*widths):
 def fit(net, evolution=None, **options):
     settings = Settings(epochs=1, evolution=evolution)
     return train.fit(net, data.load("digits", limit=50), settings, seed=0, **options)
+
+
+def sgd(net):
+    return torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
 
 
 @pytest.fixture
@@ -69,23 +68,16 @@ def test_links_of_pruned_values_do_not_move(layer, generator, change, update):
     assert layer.support.keys.equal(before)
 
 
-@pytest.mark.parametrize("start", ["evolver", "fit"])
-def test_training_that_moves_pruned_values_is_refused_before_its_first_step(start):
+def pruned():
     net = mlp()
     prune.identity(net.linear1, "values")
-    before = copy.deepcopy(net.state_dict())
+    return net
+
+
+def test_an_evolver_of_pruned_values_is_refused():
+    net = pruned()
     with pytest.raises(ValueError, match="pruned or normalised .* prune.remove"):
-        if start == "fit":
-            fit(net, Evolution())
-        else:
-            Evolver(net, sgd(net), every=1, steps=2)
-    torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
-
-
-def test_densify_says_how_to_end_pruning(layer):
-    prune.identity(layer, "values")
-    with pytest.raises(ValueError, match="layer 0 has hooks, .* prune.remove"):
-        densify_(nn.Sequential(layer))
+        Evolver(net, sgd(net), every=1, steps=2)
 
 
 def test_links_move_once_pruning_is_permanent(layer, generator):
@@ -134,11 +126,16 @@ def test_average_that_is_older_than_the_links_is_refused(layer, x, generator, av
         average.state_dict,
         lambda: net.load_state_dict(average.module.state_dict()),
     )
+    assert_refused("a copy of this layer was averaged with it after the links", *uses)
+
+
+def assert_refused(sentence, *uses):
     for use in uses:
-        with pytest.raises(
-            ValueError, match="a copy of this layer was averaged with it after the links"
-        ):
+        with pytest.raises(ValueError, match=sentence):
             use()
+
+
+MIXED = "mixes values of different links"
 
 
 def averaged_by_buffers(average, net):
@@ -194,9 +191,8 @@ def test_average_of_links_that_moved_is_refused(layer, x, generator, averages):
     net(x), average(x), copy.deepcopy(average)(x)  # nothing is mixed yet
     averages(average, net)
     optimiser.step()
-    for use in (evolver.step, lambda: net(x), lambda: average(x), average.state_dict):
-        with pytest.raises(ValueError, match=r"give the copy to Evolver\(averages=\[...\]\)"):
-            use()
+    uses = evolver.step, lambda: net(x), lambda: average(x), average.state_dict
+    assert_refused(r"give the copy to Evolver\(averages=\[...\]\)", *uses)
 
 
 def second_network(net):
@@ -217,9 +213,7 @@ def test_average_of_any_network_of_the_links_of_before_is_refused(layer, x, gene
     else:
         net.load_state_dict(other.state_dict())
     averaged_by_data(average, net)
-    for use in (lambda: average(x), lambda: net(x)):
-        with pytest.raises(ValueError, match="mixes values of different links"):
-            use()
+    assert_refused(MIXED, lambda: average(x), lambda: net(x))
 
 
 def test_average_that_a_later_evolver_does_not_know_is_refused(layer, x, generator):
@@ -232,8 +226,7 @@ def test_average_that_a_later_evolver_does_not_know_is_refused(layer, x, generat
         optimiser.step()
         assert evolver.step() > 0
     averaged_by_data(average, net)
-    with pytest.raises(ValueError, match="mixes values of different links"):
-        average(x)
+    assert_refused(MIXED, lambda: average(x))
 
 
 def test_average_that_loads_a_mixed_state_is_refused(layer, x, generator):
@@ -243,8 +236,7 @@ def test_average_that_loads_a_mixed_state_is_refused(layer, x, generator):
     new = net.state_dict()
     old = average.state_dict()
     mixed = {k: 0.9 * v + 0.1 * new[k] if v.is_floating_point() else new[k] for k, v in old.items()}
-    with pytest.raises(ValueError, match="mixes values of different links"):
-        average.load_state_dict(mixed)
+    assert_refused(MIXED, lambda: average.load_state_dict(mixed))
 
 
 def disturbed(values):
@@ -272,8 +264,8 @@ def test_average_of_whole_states_is_that_of_the_values(layer, x, generator):
     assert average[0].support.keys.equal(layer.support.keys)
     evolve_(layer, Evolution(), fraction=0.5, generator=generator)
     mean["0.col"] = 0.9 * mean["0.col"] + 0.1 * layer.col
-    with pytest.raises(ValueError, match="an average of states of other links: give the copy to"):
-        average.load_state_dict(mean)
+    sentence = "an average of states of other links: give the copy to"
+    assert_refused(sentence, lambda: average.load_state_dict(mean))
 
 
 def test_copies_of_another_dtype_are_no_averages(layer, x, generator):
@@ -353,25 +345,59 @@ def test_links_do_not_move_under_optimisers_whose_state_is_not_known(
     assert layer.support.keys.equal(before)
 
 
-@pytest.mark.parametrize(
-    ("kind", "evolution", "message"),
-    [
-        (torch.optim.Rprop, Evolution(), "what a Rprop remembers"),
-        (torch.optim.LBFGS, None, "asks for the loss several times in a step"),
-    ],
-)
-def test_fit_refuses_optimisers_that_cannot_train_before_the_first_step(kind, evolution, message):
-    net = mlp()
-    before = copy.deepcopy(net.state_dict())
-    with pytest.raises(ValueError, match=message):
-        fit(net, evolution, optimiser=kind(net.parameters()))
+def of_kind(kind):
+    return lambda net: kind(net.parameters())
+
+
+def of_second(net):
+    return torch.optim.SGD(net.linear2.parameters(), lr=0.1)
+
+
+def deep():
+    return mlp(16, 16)
+
+
+def dense():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).float()
+
+
+def sparse():
+    return nn.Sequential(nn.Flatten(), SparseLinear(64, 10, density=0.5)).float()
+
+
+def sparsified(net):
+    sparsify_(net, start="magnitude", density=0.5)
+
+
+NOT_ALL = "all weights of layer 1, .* after sparsify_ or densify_"
+FIT_REFUSES = [  # the network, its optimiser, what is done to it then, the rules, the sentence
+    (pruned, None, None, Evolution(), "pruned or normalised .* prune.remove"),
+    (mlp, of_kind(torch.optim.Rprop), None, Evolution(), "what a Rprop remembers"),
+    (mlp, of_kind(torch.optim.LBFGS), None, None, "asks for the loss several times in a step"),
+    (dense, sgd, sparsified, None, NOT_ALL),
+    (sparse, sgd, densify_, None, NOT_ALL),
+    (dense, None, None, Evolution(), "no sparse layer, .* call sparsify_ first"),
+    (deep, of_second, None, Evolution(), "values of layer linear1: .* or freeze that layer"),
+]
+
+
+@pytest.mark.parametrize(("make", "optimiser", "change", "rules", "sentence"), FIT_REFUSES)
+def test_fit_refuses_what_cannot_train_before_the_first_step(
+    make, optimiser, change, rules, sentence
+):
+    net = make()
+    given = {} if optimiser is None else {"optimiser": optimiser(net)}
+    if change is not None:
+        change(net)
+    before = copy.deepcopy(net.float().state_dict())
+    assert_refused(sentence, lambda: fit(net, rules, **given))
     torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(
     ("kind", "rates", "words"),
     [
-        (torch.optim.SGD, (0.1, 0.001), "0.001 and 0.1"),
+        (torch.optim.SGD, (0.2, 0.001), "0.001 and 0.2"),
         (torch.optim.Adam, (0.001, 0.001), "0.001"),
     ],
 )
@@ -379,10 +405,8 @@ def test_fit_refuses_a_new_optimiser_whose_rates_it_would_replace(kind, rates, w
     net = mlp()
     groups = zip(net.parameters(), itertools.cycle(rates))
     optimiser = kind([{"params": [weight], "lr": rate} for weight, rate in groups])
-    message = f"the optimiser has the learning rate {words}, and the settings have 0.1"
-    split, how = data.load("digits", limit=50), Settings(epochs=1, learning_rate=0.1)
-    with pytest.raises(ValueError, match=message):
-        train.fit(net, split, how, seed=0, optimiser=optimiser)
+    sentence = f"the optimiser has the learning rate {words}, and the settings have 0.1"
+    assert_refused(sentence, lambda: fit(net, optimiser=optimiser))
 
 
 def test_fit_takes_a_rate_that_is_a_tensor():
@@ -491,42 +515,16 @@ def test_weights_that_do_not_learn_may_be_replaced_under_an_optimiser(x):
     assert not net[2].weight.equal(before)
 
 
-@pytest.mark.parametrize("is_sparse", [False, True])
-def test_fit_refuses_an_optimiser_of_before_the_layers_were_replaced(is_sparse):
-    layer = SparseLinear(64, 10, density=0.5) if is_sparse else nn.Linear(64, 10)
-    net = nn.Sequential(nn.Flatten(), layer).float()
-    optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
-    densify_(net) if is_sparse else sparsify_(net, start="magnitude", density=0.5)
-    with pytest.raises(ValueError, match="all weights of layer 1, .* after sparsify_ or densify_"):
-        fit(net.float(), optimiser=optimiser)
-
-
-def test_fit_refuses_to_evolve_a_network_without_sparse_layers():
-    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).float()
-    with pytest.raises(ValueError, match="no sparse layer, .* call sparsify_ first"):
-        fit(net, Evolution())
-
-
 def test_fit_takes_an_optimiser_of_some_layers():
     net = mlp()
-    optimiser = torch.optim.SGD(net.linear2.parameters(), lr=0.1)
     before = net.linear1.values.detach().clone()
     with pytest.warns(UserWarning, match="by autograd.*: the optimiser has not just the param"):
-        fit(net, optimiser=optimiser)
+        fit(net, optimiser=of_second(net))
     assert net.linear1.values.equal(before)
 
 
-def test_fit_refuses_to_evolve_layers_that_the_optimiser_does_not_hold():
-    net = mlp(16, 16)
-    optimiser = torch.optim.SGD(net.linear2.parameters(), lr=0.1)
-    before = copy.deepcopy(net.state_dict())
-    with pytest.raises(ValueError, match="values of layer linear1: .* or freeze that layer"):
-        fit(net, Evolution(), optimiser=optimiser)
-    assert all(tensor.equal(before[name]) for name, tensor in net.state_dict().items())
-
-
 def test_frozen_layers_keep_their_links_in_fit():
-    net = mlp(16, 16)
+    net = deep()
     net.linear1.values.requires_grad_(False)
     frozen, moving = net.linear1.support.keys, net.linear2.support.keys
     settings = Settings(epochs=2, evolution=Evolution())
@@ -578,19 +576,14 @@ def small(seed):
     return models.mlp((12, 9, 3), density=0.4, dropout=0, seed=seed).float()
 
 
-def sgd(net):
-    return torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
-
-
-def test_fused_network_goes_on_with_other_links_that_were_loaded(x):
+def test_step_follows_links_that_were_loaded_under_it(x):
     y, x = torch.arange(7) % 3, x.float()
     fused, other = small(0), small(1)
-    plain = nn.Sequential(*copy.deepcopy(other))
-    step = train.compiled_step(fused, sgd(fused))
+    step = train.compiled_step(fused, torch.optim.SGD(fused.parameters(), lr=0.1))
     step(x, y)  # it has seen other links
     fused.load_state_dict(other.state_dict())
-    step = train.compiled_step(fused, sgd(fused))
-    optimiser = sgd(plain)
+    plain = nn.Sequential(*other)
+    optimiser = torch.optim.SGD(plain.parameters(), lr=0.1)
     for _ in range(3):
         optimiser.zero_grad()
         loss = nn.functional.cross_entropy(plain(x), y)
@@ -598,15 +591,6 @@ def test_fused_network_goes_on_with_other_links_that_were_loaded(x):
         optimiser.step()
         assert step(x, y) == pytest.approx(loss.item(), rel=1e-5)
     torch.testing.assert_close(fused.linear1.to_dense(), plain[0].to_dense())
-
-
-def test_step_follows_links_that_were_loaded_under_it(x):
-    y, x = torch.arange(7) % 3, x.float()
-    net, other = small(0), small(1)
-    step = train.compiled_step(net, torch.optim.SGD(net.parameters(), lr=0.1))
-    step(x, y)
-    net.load_state_dict(other.state_dict())
-    assert step(x, y) == pytest.approx(nn.functional.cross_entropy(other(x), y).item(), rel=1e-5)
 
 
 def test_step_refuses_momentum_of_another_number_of_links(x):
@@ -621,27 +605,14 @@ def test_step_refuses_momentum_of_another_number_of_links(x):
 # ---------------------------------------------------------------------------------- forks
 
 
-class Outputs(torch.utils.data.Dataset):
-    """Logits of a network for batches of ten, computed where they are asked for."""
-
-    def __init__(self, net, x):
-        self.net, self.x = net, x
-
-    def __len__(self):
-        return len(self.x) // 10
-
-    def __getitem__(self, i):
-        with torch.no_grad():
-            return self.net(self.x[10 * i : 10 * i + 10])
-
-
 @pytest.mark.filterwarnings("ignore:.*fork")
 def test_worker_of_a_data_loader_computes_what_its_parent_does():
     net = models.mlp((64, 32, 10), density=0.3).eval()
     x = torch.rand(40, 64)
     desired = net(x).detach()  # the threads of the loops have run
-    loader = DataLoader(Outputs(net, x), num_workers=1, multiprocessing_context="fork")
-    torch.testing.assert_close(torch.cat([*loader]).flatten(0, 1), desired)
+    how = {"batch_size": None, "num_workers": 1, "multiprocessing_context": "fork"}
+    loader = DataLoader(x.split(10), collate_fn=lambda part: net(part).detach(), **how)
+    torch.testing.assert_close(torch.cat([*loader]), desired)
     assert net(x).equal(desired)
 
 

@@ -103,17 +103,24 @@ def test_command_on_a_read_only_store(words, status, made, read_only, monkeypatc
 # --------------------------------------------------------------------------- two writers, locks
 
 
-@pytest.mark.faults("two writers")
-def test_notebook_that_another_process_renders_is_refused_by_name(tmp_path, monkeypatch):
-    """Two renderers never write the same figures."""
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    """A notebook, and an empty folder for its figures."""
     monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
-    write_notebook(tmp_path / "99_fine.ipynb", "1 + 1")
-    folder = notebooks.folder_of(tmp_path / "99_fine.ipynb", "smoke")
-    folder.mkdir(parents=True)
+    book = tmp_path / "99_fine.ipynb"
+    write_notebook(book, "1 + 1")
+    notebooks.folder_of(book, "smoke").mkdir(parents=True)
+    return book
+
+
+@pytest.mark.faults("two writers")
+def test_notebook_that_another_process_renders_is_refused_by_name(book):
+    """Two renderers never write the same figures."""
+    folder = notebooks.folder_of(book, "smoke")
     handle = os.open(folder, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
     try:
-        (sentence,) = notebooks.execute_all([tmp_path / "99_fine.ipynb"], "smoke", 1)
+        (sentence,) = notebooks.execute_all([book], "smoke", 1)
     finally:
         os.close(handle)
     assert "99_fine is being rendered into" in sentence and "another process: wait" in sentence
@@ -121,13 +128,10 @@ def test_notebook_that_another_process_renders_is_refused_by_name(tmp_path, monk
 
 
 @pytest.mark.faults("stale locks")
-def test_what_a_dead_renderer_left_is_no_obstacle(tmp_path, monkeypatch):
+def test_what_a_dead_renderer_left_is_no_obstacle(book):
     """Halves of figures and of a notebook are removed by the next rendering."""
-    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
-    book = tmp_path / "99_fine.ipynb"
-    write_notebook(book, "1 + 1")
     folder = notebooks.folder_of(book, "smoke")
-    (folder / ".rendering").mkdir(parents=True)
+    (folder / ".rendering").mkdir()
     (folder / ".rendering" / book.name).write_text("{")
     (folder / "curve.svg.part").write_text("<svg")
     assert notebooks.execute_all([book], "smoke", 1) == []
@@ -161,13 +165,9 @@ def test_archive_that_was_written_before_it_was_read_is_read_again(hours, tmp_pa
 
 
 @pytest.mark.faults("a clock that was set back")
-def test_notebook_that_was_changed_in_the_past_is_rendered_again(tmp_path, monkeypatch):
+def test_notebook_that_was_changed_in_the_past_is_rendered_again(book):
     """What must be rendered follows from contents; dates are not looked at."""
-    monkeypatch.setattr(_boundary, "FIGURES", tmp_path / "figures")
-    book = tmp_path / "99_fine.ipynb"
-    write_notebook(book, "1 + 1")
     folder = notebooks.folder_of(book, "smoke")
-    folder.mkdir(parents=True)
     fresh.stamp(folder, fresh.of_notebook(book, "smoke", fresh.common()))
     for path in (book, folder / fresh.STAMP):
         set_back(path, -24)

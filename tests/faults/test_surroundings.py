@@ -88,29 +88,26 @@ def refuse_pickles(event, words):
 sys.addaudithook(refuse_pickles)
 """,
 }
+NO_HOME = ("HOME", "USER", "LOGNAME", "XDG_CACHE_HOME", "PYTHONIOENCODING")
+LOCALE_C = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 VARIABLES = {
-    "no home, locale C": {
-        "HOME": None,
-        "USER": None,
-        "LOGNAME": None,
-        "XDG_CACHE_HOME": None,
-        "LC_ALL": "C",
-        "LANG": "C",
-        "PYTHONUTF8": "0",
-        "PYTHONCOERCECLOCALE": "0",
-        "PYTHONIOENCODING": None,
-    },
+    "no home, locale C": dict.fromkeys(NO_HOME, None) | LOCALE_C,
     "one processor, 4 GiB of memory": {"OMP_NUM_THREADS": None},
 }
 
 
-def drive(folder, prelude="", place=ROOT, **changes):
-    """What the driver says of a folder, after a prelude."""
-    words = [sys.executable, "-c", prelude + DRIVER, str(folder)]
+def run(code, *words, place=ROOT, **changes):
+    """What a program prints that is run in a place, with the code that is there."""
     environment = variables(PYTHONPATH=str(place), **changes)
-    done = subprocess.run(words, cwd=place, env=environment, capture_output=True, text=True)
+    how = {"cwd": place, "env": environment, "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "-c", code, *words], **how)
     assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout)
+    return done.stdout
+
+
+def drive(folder, prelude="", **changes):
+    """What the driver says of a folder, after a prelude."""
+    return json.loads(run(prelude + DRIVER, str(folder), **changes))
 
 
 @pytest.fixture(scope="module")
@@ -155,14 +152,7 @@ def test_folder_of_200_letters_with_spaces_beyond_ascii_is_a_place_like_any(tmp_
     code = "from lib.command import cli; import sys; sys.exit(cli.main(sys.argv[1:]))"
     assert len(str(folder)) >= 190
     for words in commands:
-        done = subprocess.run(
-            [sys.executable, "-c", code, *words.split()],
-            cwd=folder,
-            env=variables(SPARSE_DATA_DIR=str(folder), PYTHONPATH=str(folder)),
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
+        run(code, *words.split(), place=folder, SPARSE_DATA_DIR=str(folder))
     assert (folder / "figures" / "smoke" / "90_try" / "90_try.ipynb").is_file()
 
 
@@ -176,9 +166,8 @@ def test_memory_that_does_not_suffice_is_one_sentence(reason, monkeypatch, capsy
     def too_large(profile):
         raise MemoryError(reason)
 
-    monkeypatch.setitem(
-        papers.EXPERIMENTS, "large", Experiment("large", too_large, lambda *_: None)
-    )
+    large = Experiment("large", too_large, lambda *_: None)
+    monkeypatch.setitem(papers.EXPERIMENTS, "large", large)
     assert cli.main(["run", "large"]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: not enough memory (") and error.count("\n") == 1

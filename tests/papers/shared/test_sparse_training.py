@@ -42,7 +42,7 @@ def test_each_kind_of_device_goes_on_from_its_own_checkpoint(tmp_path):
     assert workspace.checkpoint(torch.device("cuda:1")) == tmp_path / "checkpoint-cuda.pt"
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.gpu
 def test_dense_network_on_a_gpu_learns_what_it_does_on_the_cpu(store, monkeypatch, tmp_path):
     here = store.run(DENSE)
     monkeypatch.setenv("SPARSE_DENSE_DEVICE", "cuda")

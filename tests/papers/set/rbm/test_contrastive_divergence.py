@@ -235,7 +235,6 @@ def test_compiled_epochs_are_those_of_plain_torch(batch_size, chains, nesterov):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_machine_on_a_gpu_learns_and_is_estimated():
     rbm, x = machine(20, 15, std=0.1).to("cuda"), rows()
     fit(rbm, x, SETTINGS, seed=1)
