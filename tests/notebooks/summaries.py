@@ -50,6 +50,11 @@ def last_accuracy(record) -> float:
     return 100 * record.metrics["test_accuracy"].iloc[-1]
 
 
+def best_accuracy(record) -> float:
+    """Test accuracy at the epoch that is best by it, percent."""
+    return 100 * record.metrics["test_accuracy"].max()
+
+
 def final_accuracy(record) -> float:
     """Test accuracy after the last removal of links, percent."""
     return 100 * record.environment["final"]["test_accuracy"]
@@ -92,9 +97,9 @@ def interval(values, level: float = 0.95) -> tuple[float, float, float]:
     return values.mean(), values.mean() - half, values.mean() + half
 
 
-def differs(values) -> bool:
+def differs(values, level: float = 0.95) -> bool:
     """Whether the interval of a mean excludes zero."""
-    _, low, high = interval(values)
+    _, low, high = interval(values, level)
     return low > 0 or high < 0
 
 
