@@ -164,17 +164,14 @@ def says_reruns(text: Prose) -> None:
 
 def dropouts_on_fashion_mnist() -> dict[str, float]:
     """Of the networks with one link in a hundred, by method."""
-    methods = ("set", "set_random_removal", "rigl", "fixed")
-    found = {}
-    for record in papers.STORE.of("adaptive_topology", "paper"):
-        run = record.config
-        if (run.dataset, run.variant) == ("fashion_mnist", "tuned") and run.method in methods:
-            assert found.setdefault(run.method, run.dropout) == run.dropout
-    return found
+    at = {"dataset": "fashion_mnist", "variant": "tuned", "density": 0.01}
+    places = [*by_fields("adaptive_topology", "method dropout", **at)]
+    assert len(dict(places)) == len(places)
+    return dict(places)
 
 
 def says_dropouts(text: Prose) -> None:
     """Assert that a notebook says which of these networks have more dropout."""
     text.says("RigL and fixed links have 0.1")
     desired = {"set": 0.3, "set_random_removal": 0.3, "rigl": 0.1, "fixed": 0.1}
-    assert dropouts_on_fashion_mnist() == desired
+    assert desired.items() <= dropouts_on_fashion_mnist().items()

@@ -8,7 +8,7 @@ import papers
 from lib import bench
 from lib._boundary import FIGURES, ROOT
 from lib.bench.convolutions import LAYERS, PASS, STEP
-from lib.report.intervals import t_interval
+from tests.notebooks.summaries import differs
 from tests.prose import Prose
 
 
@@ -76,8 +76,7 @@ def of_accuracy(says, accuracies):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"it is {behind.min():.0f} to {behind.max():.0f} points less accurate" in readme
     for method in ("set", "rigl"):
-        lead = t_interval(accuracies[method] - accuracies["fixed"])
-        assert lead.low < 0 < lead.high
+        assert not differs(accuracies[method] - accuracies["fixed"])
 
 
 def of_places(says):
