@@ -1,7 +1,6 @@
 """What notebook 11 says is what the records say."""
 
 import numpy as np
-import pytest
 from scipy import stats
 
 import papers
@@ -34,19 +33,13 @@ def after(epochs):
     return accuracy
 
 
-@pytest.fixture(scope="module")
-def ablation():
-    """Accuracy by method and setting at the last epoch of SET."""
-    return by_fields("set_ablation", "method variant", after(60))
-
-
-def with_choice(ablation, method, choice):
+def with_choice(at, method, choice):
     """Mean over the settings that have a choice, by seed."""
     chosen = [name for name in SETTINGS if choice in name.split(", ")]
-    return np.mean([ablation[method, name] for name in chosen], axis=0)
+    return np.mean([at[method, name] for name in chosen], axis=0)
 
 
-def test_numbers_of_the_text_are_those_of_the_records(ablation):
+def test_numbers_of_the_text_are_those_of_the_records():
     text = Prose("11_set_ablation")
     says = text.says
     says(
@@ -54,7 +47,7 @@ def test_numbers_of_the_text_are_those_of_the_records(ablation):
         " .01 and batches of 100"
     )
     how_many_links(text)
-    settings(text, ablation)
+    settings()
     longer()
     fixed_links_catch_up(text)
     close_to_dense(text)
@@ -95,13 +88,14 @@ def how_many_links(text):
     assert np.ptp(swept) > 2 * max(spans)  # mostly with ε
 
 
-def settings(text, ablation):
+def settings():
     seconds = {}
     for record in papers.STORE.of("set_ablation", "paper"):
         of_epoch = record.environment["seconds"] / record.config.epochs
         seconds.setdefault(record.config.method, []).append(of_epoch)
     assert 4.5 < np.median(seconds["dense"]) / np.median(seconds["set"]) < 5.5  # some five times
-    assert all((ablation["set", name] - ablation["fixed", name]).mean() > 0 for name in SETTINGS)
+    at_60 = by_fields("set_ablation", "method variant", after(60))
+    assert all((at_60["set", name] - at_60["fixed", name]).mean() > 0 for name in SETTINGS)
     at_8 = by_fields("set_ablation", "method variant", after(8))
     assert all((at_8["dense", name] - at_8["set", name]).mean() > 0 for name in SETTINGS)
 

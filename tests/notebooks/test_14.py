@@ -20,14 +20,8 @@ from tests.prose import Prose
 STAYING = ("fixed", "set_random_removal")  # nothing is selected
 
 
-@pytest.fixture(scope="module")
-def rows():
-    """Every sequence of degrees that was studied."""
-    return frames.rows(papers.STORE.of("scale_free", "paper"))
-
-
-def test_numbers_of_the_text_are_those_of_the_records(rows):
-    text = Prose("14_scale_free")
+def test_numbers_of_the_text_are_those_of_the_records():
+    text, rows = Prose("14_scale_free"), frames.rows(papers.STORE.of("scale_free", "paper"))
     says = text.says
     says("a power law with an exponent between 2 and 3")
     ends = rows.query("kind == 'network' and epoch == 'final'")
