@@ -16,7 +16,10 @@ from tests.prose import Prose
 
 CURVE = papers.EXPERIMENTS["links_curve"].runs("paper")
 DENSITIES = experiments.CURVE_DENSITIES["paper"]
-METHODS = ("set", "rigl", "mest", "granet", "gradual_pruning", "dense_small", "chts")  # complete
+METHODS = {  # that are complete, beside fixed links
+    **{"set": "SET", "rigl": "RigL", "mest": "MEST", "granet": "GraNet"},
+    **{"gradual_pruning": "gradual pruning", "dense_small": "small dense", "chts": "CHTs"},
+}
 GRID = ("learning_rate", "weight_decay", "dropout")
 
 
