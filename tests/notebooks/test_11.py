@@ -148,25 +148,16 @@ def at_epoch(epoch):
 
 def long_accuracies(epochs=slice(299, 300), of_curve=np.mean):
     """{(method, setting): percent by seed} after 300 epochs, or over other epochs."""
-    return of_long_runs(
-        lambda record: of_curve(100 * record.metrics["test_accuracy"].to_numpy()[epochs])
-    )
 
+    def number(record):
+        return of_curve(100 * record.metrics["test_accuracy"].to_numpy()[epochs])
 
-def of_long_runs(number):
-    """{(method, setting): a number of each long run, by seed}."""
-    found = by_fields("set_ablation_long", "method variant", number)
-    assert {len(of) for of in found.values()} == {5}
-    return found
+    return by_fields("set_ablation_long", "method variant", number)
 
 
 def long_leads(epochs=slice(299, 300), of_curve=np.mean):
     """SET minus fixed links by setting after 300 epochs, or over other epochs: points by seed."""
-    return set_minus_fixed(long_accuracies(epochs, of_curve))
-
-
-def set_minus_fixed(at):
-    """By setting, points by seed."""
+    at = long_accuracies(epochs, of_curve)
     return {name: at["set", name] - at["fixed", name] for name in SETTINGS}
 
 

@@ -234,20 +234,15 @@ def gains_of_width(text, narrow):
     assert dense_before.min() > ours.max() > dense.max()
     assert not is_apart("mnist", "dense")
     text.says("They are best after {} epochs, and fall later", *set(of_dense["best epoch"]))
-    share_of_links(text)
+    (links,) = {record.environment["final"]["best"]["links"] for record in chosen_wide("set")}
+    (all_links,) = {r.environment["final"]["best"]["links"] for r in chosen_wide("dense")}
+    text.says("Beside dense machines of its own width it has {:.1f} %", 100 * links / all_links)
     leads = leads_from(20)
     found = t_interval(leads.mean())
     text.says("From epoch 20 on SET leads fixed links by {:.1f} nats on average", found.value)
     text.says("That interval goes from {:.1f} to {:.1f}", found.low, found.high)
     alone = [t_interval(of_epoch) for _, of_epoch in leads.iterrows()]
     assert [sum(one.low < 0 < one.high for one in alone), len(alone)] == [4, 7]
-
-
-def share_of_links(text):
-    """Links of the best SET over those of dense machines of both widths."""
-    (ours,) = {record.environment["final"]["best"]["links"] for record in chosen_wide("set")}
-    (wide,) = {record.environment["final"]["best"]["links"] for record in chosen_wide("dense")}
-    text.says("Beside dense machines of its own width it has {:.1f} %", 100 * ours / wide)
 
 
 def after_the_best(text, tried):

@@ -158,12 +158,6 @@ def says_levers_of_start(text, without):
     assert not notes.str.contains("augment").any()
 
 
-def longer_on_test_images():
-    """Test accuracy at the last epoch of longer training, percent, by seed."""
-    (found,) = by_fields("cifar10_longer", "method").values()
-    return pd.Series(found)
-
-
 def longer_curves():
     """Validation accuracy of longer training, percent: a row an epoch, from 1; a column a variant
     and a seed.
@@ -214,9 +208,9 @@ def last_loss(record):
 
 def says_longer_on_test_images(text, fixed):
     """``fixed``: test accuracy of fixed links from a local start after fewer epochs, by seed."""
-    reached = longer_on_test_images()
+    (reached,) = by_fields("cifar10_longer", "method").values()
     assert len(reached) == 5
-    gained = (reached - fixed).dropna()
+    gained = (pd.Series(reached) - fixed).dropna()
     assert len(gained) == 3
     _, low, high = interval(gained)
     zero = "" if low > 0 else ", which may be zero"
