@@ -1,7 +1,5 @@
 """Seconds and MiB are those of the calls, in turn, and of a process of its own."""
 
-import subprocess
-import sys
 import types
 
 import numpy as np
@@ -137,49 +135,3 @@ def test_peak_is_printed_for_the_process_that_asks(monkeypatch, capsys):
     monkeypatch.setattr(timing, "peak_so_far", lambda: next(peaks))
     timing.print_peak("dense", (12, 20, 3), 4, {"er_epsilon": 2.0})
     assert float(capsys.readouterr().out) == 30.0
-
-
-MILLION = """
-import sys
-from pathlib import Path
-import torch
-from lib import data, evolution, models, train
-from lib.bench import timing
-
-n = 333_000
-generator = torch.Generator().manual_seed(0)
-x = torch.rand(64, 784, generator=generator)
-y = torch.randint(10, (64,), generator=generator)
-split = data.Split(x, y, x, y, None, None, *["random"] * 4)
-settings = train.Settings(2, 32, 0.05, evolution=evolution.Evolution())
-
-
-def stop(history):
-    if sys.argv[2] == "stop" and len(history.metrics) == 1:
-        raise KeyboardInterrupt
-
-
-net = models.mlp((784, n, n, n, 10), er_epsilon=10)
-assert models.count_links(net) > 19_000_000
-try:
-    train.fit(net, split, settings, seed=0, checkpoint=Path(sys.argv[1]), on_epoch=stop)
-    layer = net.linear2
-    sums = layer.values.double().sum().item(), layer.support.col.sum().item()
-    print(timing.peak_so_far(), *sums)
-except KeyboardInterrupt:
-    print(timing.peak_so_far())
-"""
-
-
-@pytest.mark.slow
-def test_a_million_neurons_train_evolve_and_resume_within_4_gib(tmp_path):
-    def run(checkpoint, *words):
-        command = [sys.executable, "-c", MILLION, str(tmp_path / checkpoint), *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        return [float(word) for word in done.stdout.split()]
-
-    whole = run("a", "go")
-    stopped = run("b", "stop")
-    resumed = run("b", "go")
-    assert whole[1:] == resumed[1:]
-    assert max(whole[0], stopped[0], resumed[0]) < 4096

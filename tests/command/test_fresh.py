@@ -27,19 +27,14 @@ def tree(tmp_path):
     return folder
 
 
-def rewrite(tree):
-    (tree / "one.py").write_text("3")
+CHANGES = {
+    "rewrite": lambda tree: (tree / "one.py").write_text("3"),
+    "rename": lambda tree: (tree / "one.py").rename(tree / "other.py"),
+    "remove": lambda tree: (tree / "below" / "two.csv").unlink(),
+}
 
 
-def rename(tree):
-    (tree / "one.py").rename(tree / "other.py")
-
-
-def remove(tree):
-    (tree / "below" / "two.csv").unlink()
-
-
-@pytest.mark.parametrize("change", [rewrite, rename, remove])
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_any_change_of_a_folder_changes_its_digest(change, tree):
     before = fresh.digest(tree)
     change(tree)
@@ -138,24 +133,18 @@ def stamped(tmp_path):
     return tmp_path
 
 
-def test_nothing_has_changed_since_the_stamp(stamped):
-    assert fresh.is_fresh(stamped, "sources")
-
-
 def test_other_sources_make_figures_out_of_date(stamped):
+    assert fresh.is_fresh(stamped, "sources")
     assert not fresh.is_fresh(stamped, "other sources")
 
 
-@pytest.mark.parametrize("damage", ["", "null"])
-def test_stamp_that_cannot_be_read_is_none(damage, stamped):
-    (stamped / fresh.STAMP).write_text(damage)
+@pytest.mark.parametrize(
+    ("file", "text"), [(fresh.STAMP, ""), (fresh.STAMP, "null"), ("curve.csv", "x\n2\n")]
+)
+def test_stamp_or_figure_that_was_changed_or_lost_makes_figures_out_of_date(file, text, stamped):
+    (stamped / file).write_text(text)
     assert not fresh.is_fresh(stamped, "sources")
-
-
-def test_figure_that_was_changed_or_lost_is_made_again(stamped):
-    (stamped / "curve.csv").write_text("x\n2\n")
-    assert not fresh.is_fresh(stamped, "sources")
-    (stamped / "curve.csv").unlink()
+    (stamped / file).unlink()
     assert not fresh.is_fresh(stamped, "sources")
 
 

@@ -10,7 +10,6 @@ from itertools import pairwise
 import psutil
 import pytest
 
-from lib.runs import progress
 from tests.checkouts import ROOT, check_out, started, write_notebook
 
 SENTENCE = "interrupted: nothing is lost, the same command continues\n"
@@ -119,10 +118,6 @@ def test_interrupted_runs_end_at_once_and_leave_checkpoints(training, tmp_path):
 
 
 # a log
-
-
-def test_lines_of_a_log_are_ten_to_thirty_seconds_apart():
-    assert (progress.SHORTEST, progress.LONGEST) == (10.0, 30.0)
 
 
 @pytest.mark.slow

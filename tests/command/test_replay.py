@@ -65,11 +65,6 @@ def change_facts(store, run, text, other):
     rewrite(store.stored(run).path, run.name, environment=change)
 
 
-def change_table(store, run, text, other):
-    """Change the text of the table of a record."""
-    rewrite(store.stored(run).path, run.name, table=lambda table: table.replace(text, other))
-
-
 def replay(capsys, *words):
     """Exit status, standard output and standard error of the command."""
     status = cli.main(["replay", *words])
@@ -93,7 +88,8 @@ def test_rows_are_written_as_json(capsys):
 
 
 def test_changed_record_is_a_failure_that_names_the_column(capsys, store):
-    change_table(store, BASE, "\n2,", "\n2,9")
+    path = store.stored(BASE).path
+    rewrite(path, BASE.name, table=lambda table: table.replace("\n2,", "\n2,9"))
     status, out, _ = replay(capsys, "tiny")
     assert status == 1 and "learning_rate values are different" in out
     assert out.splitlines()[-1] == "1 differs, 1 same bits"

@@ -6,8 +6,6 @@ Skipped where there is no browser; where $BROWSER_BINARY names one, it has to ru
 
 import functools
 import http.server
-import signal
-import subprocess
 import threading
 
 import pytest
@@ -50,30 +48,6 @@ def tab(tmp_path_factory):
     running = browser.Browser(tmp_path_factory.mktemp("browser"))
     yield running
     running.close()
-
-
-def test_browser_that_never_answers_is_ended(tmp_path, monkeypatch):
-    """Also one that does not listen to being asked to end."""
-    silent = tmp_path / "silent"
-    silent.write_text(f"#!/bin/sh\ntrap '' TERM\ntouch {tmp_path}/runs\nexec sleep 600\n")
-    silent.chmod(0o755)
-    start, until, started = subprocess.Popen, browser.until, []
-
-    def noted(*words, **options):
-        started.append(start(*words, **options))
-        return started[0]
-
-    def wait_in_vain(condition):
-        until((tmp_path / "runs").exists)
-        raise TimeoutError
-
-    monkeypatch.setenv("BROWSER_BINARY", str(silent))
-    monkeypatch.setattr(subprocess, "Popen", noted)
-    monkeypatch.setattr(browser, "until", wait_in_vain)
-    monkeypatch.setattr(browser, "SECONDS", 0.5)
-    with pytest.raises(TimeoutError):
-        browser.Browser(tmp_path)
-    assert started[0].poll() == -signal.SIGKILL
 
 
 def visit(tab, served, names):

@@ -50,6 +50,11 @@ def last_accuracy(record) -> float:
     return 100 * record.metrics["test_accuracy"].iloc[-1]
 
 
+def best_accuracy(record) -> float:
+    """Test accuracy at the epoch that is best by it, percent."""
+    return 100 * record.metrics["test_accuracy"].max()
+
+
 def final_accuracy(record) -> float:
     """Test accuracy after the last removal of links, percent."""
     return 100 * record.environment["final"]["test_accuracy"]
@@ -92,9 +97,9 @@ def interval(values, level: float = 0.95) -> tuple[float, float, float]:
     return values.mean(), values.mean() - half, values.mean() + half
 
 
-def differs(values) -> bool:
+def differs(values, level: float = 0.95) -> bool:
     """Whether the interval of a mean excludes zero."""
-    _, low, high = interval(values)
+    _, low, high = interval(values, level)
     return low > 0 or high < 0
 
 
@@ -159,17 +164,14 @@ def says_reruns(text: Prose) -> None:
 
 def dropouts_on_fashion_mnist() -> dict[str, float]:
     """Of the networks with one link in a hundred, by method."""
-    methods = ("set", "set_random_removal", "rigl", "fixed")
-    found = {}
-    for record in papers.STORE.of("adaptive_topology", "paper"):
-        run = record.config
-        if (run.dataset, run.variant) == ("fashion_mnist", "tuned") and run.method in methods:
-            assert found.setdefault(run.method, run.dropout) == run.dropout
-    return found
+    at = {"dataset": "fashion_mnist", "variant": "tuned", "density": 0.01}
+    places = [*by_fields("adaptive_topology", "method dropout", **at)]
+    assert len(dict(places)) == len(places)
+    return dict(places)
 
 
 def says_dropouts(text: Prose) -> None:
     """Assert that a notebook says which of these networks have more dropout."""
     text.says("RigL and fixed links have 0.1")
     desired = {"set": 0.3, "set_random_removal": 0.3, "rigl": 0.1, "fixed": 0.1}
-    assert dropouts_on_fashion_mnist() == desired
+    assert desired.items() <= dropouts_on_fashion_mnist().items()

@@ -1,11 +1,9 @@
 """What notebook 01 says is what the stored benchmark says."""
 
-import json
-
 import pandas as pd
 import pytest
 
-from lib._boundary import RESULTS
+from lib.bench import stored
 from tests.prose import Prose
 
 PRODUCTS = ("spmm", "spmm_transposed", "sddmm")
@@ -13,7 +11,7 @@ PRODUCTS = ("spmm", "spmm_transposed", "sddmm")
 
 def times():
     """Median milliseconds: rows width and density, columns product and contender."""
-    rows = pd.DataFrame(json.loads((RESULTS / "bench.json").read_text()))
+    rows = stored()
     rows = rows[rows["measure"].isin(PRODUCTS) & (rows["sweep"] == "products")]
     return rows.pivot(index=["n", "density"], columns=["measure", "contender"], values="median_ms")
 

@@ -1,26 +1,16 @@
 """What notebook 02 says is what the stored benchmark and records say."""
 
-import json
-
 import numpy as np
-import pandas as pd
 import pytest
 
 import papers
-from lib._boundary import RESULTS
+from lib.bench import stored
 from tests.prose import Prose
 
 DENSE = ("dense", "dense_modules", "masked")
 
 
-@pytest.fixture(scope="module")
-def bench():
-    """Every row of the stored benchmark."""
-    return pd.DataFrame(json.loads((RESULTS / "bench.json").read_text()))
-
-
-@pytest.fixture(scope="module")
-def runs():
+def time_to_accuracy():
     """(seconds, accuracy) after every epoch of each run, by data set and variant."""
     found = {}
     for record in papers.STORE.of("time_to_accuracy", "paper"):
@@ -37,14 +27,14 @@ def table(bench, value="median_ms", **chosen):
     return bench.set_index("contender")[value]
 
 
-def test_numbers_of_the_text_are_those_of_the_benchmark(bench, runs):
-    text = Prose("02_speed_and_scale")
+def test_numbers_of_the_text_are_those_of_the_benchmark():
+    text, bench = Prose("02_speed_and_scale"), stored()
     says = text.says
     of_steps(says, bench)
     of_others(says, bench)
     of_widths(says, bench)
     of_machines(says, bench)
-    on_the_clock(says, runs)
+    on_the_clock(says, time_to_accuracy())
     says("into *tiles* of 64 examples")
     assert not text.uncovered()
 

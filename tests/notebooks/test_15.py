@@ -3,7 +3,6 @@
 from itertools import product
 
 import numpy as np
-import pytest
 from scipy import stats
 
 import papers
@@ -11,19 +10,8 @@ from tests.notebooks.summaries import says_dropouts
 from tests.prose import Prose
 
 
-@pytest.fixture(scope="module")
-def networks():
-    """Links of the pixels at the end, of every seed, by data set and method."""
-    return links_of("visible_connectivity", "linear1", lambda run: (run.dataset, run.method))
-
-
-@pytest.fixture(scope="module")
-def machines():
-    """The same of machines of SET, by data set and first biases."""
-    return links_of("rbm_visible", "links", lambda run: (run.dataset, run.visible_start), "set")
-
-
 def links_of(experiment, layer, key, method=None, epoch="final"):
+    """Links of each unit of a layer, of every seed, by a key of the run."""
     runs = [study.config.parent for study in papers.STORE.of(experiment, "paper")]
     found = {}
     for record in papers.STORE.records(runs):
@@ -34,13 +22,6 @@ def links_of(experiment, layer, key, method=None, epoch="final"):
             links = record.arrays[f"{layer}.out_degree.{epoch}"].astype(int)
             found.setdefault(key(record.config), []).append(links)
     return found
-
-
-@pytest.fixture(scope="module")
-def variances():
-    """Of every pixel of the training images, by data set."""
-    studies = papers.STORE.of("visible_connectivity", "paper")
-    return {study.config.dataset: study.arrays["variance"] for study in studies}
 
 
 def correlation(a, b):
@@ -60,8 +41,11 @@ def centre_over_frame(links):
     return image[7:21, 7:21].mean() / ((image.sum() - inner) / (28**2 - 24**2))
 
 
-def test_numbers_of_the_text_are_those_of_the_records(networks, machines, variances):
+def test_numbers_of_the_text_are_those_of_the_records():
     text = Prose("15_visible_connectivity")
+    networks = links_of("visible_connectivity", "linear1", lambda run: (run.dataset, run.method))
+    studies = papers.STORE.of("visible_connectivity", "paper")
+    variances = {study.config.dataset: study.arrays["variance"] for study in studies}
     says = text.says
     ends = {}
     for dataset, variance in variances.items():
@@ -77,7 +61,7 @@ def test_numbers_of_the_text_are_those_of_the_records(networks, machines, varian
     assert 0.2 < course(variances, 5)["set"] < 0.4
     says("Epoch 1 still has the random links")
     agreement(text, networks)
-    of_machines(text, machines)
+    of_machines(text)
     unlinked = {}
     for method in ("set", "rigl", "set_random_removal"):
         unlinked[method] = np.mean([(links == 0).sum() for links in networks["mnist", method]])
@@ -115,7 +99,8 @@ def agreement(text, networks):
     assert max(shared(a, b) for a, b in zip(ours, theirs, strict=True)) < 0.5
 
 
-def of_machines(text, machines):
+def of_machines(text):
+    machines = links_of("rbm_visible", "links", lambda run: (run.dataset, run.visible_start), "set")
     means, zeros = machines["mnist", "means"], machines["mnist", "zeros"]
     unlinked = np.mean([(links == 0).sum() for links in means])
     text.says("On average over seeds {:.0f} pixels have none", unlinked)

@@ -1,7 +1,6 @@
 """What notebook 17 says is what the records say."""
 
 import numpy as np
-import pytest
 
 import papers
 from lib import topology
@@ -12,25 +11,15 @@ from tests.notebooks.summaries import says_dropouts
 from tests.prose import Prose
 
 
-@pytest.fixture(scope="module")
-def rows():
-    """Every measure of the structure, with the means of its nulls."""
-    return frames.rows(papers.STORE.of("network_structure", "paper"))
-
-
-@pytest.fixture(scope="module")
-def networks():
-    return papers.STORE.of("adaptive_topology", "paper")
-
-
 def ratios(rows, epoch, measure):
     """Means over seeds of a measure over its nulls, by data set and method."""
     of = rows[(rows["epoch"] == epoch) & (rows["measure"] == measure)]
     return (of["value"] / of["null_mean"]).groupby([of["dataset"], of["method"]]).mean()
 
 
-def test_numbers_of_the_text_are_those_of_the_records(rows, networks):
-    text = Prose("17_network_structure")
+def test_numbers_of_the_text_are_those_of_the_records():
+    text, networks = Prose("17_network_structure"), papers.STORE.of("adaptive_topology", "paper")
+    rows = frames.rows(papers.STORE.of("network_structure", "paper"))
     says = text.says
     assert working(networks, "set_random_removal") == 1
     overlap = rows[rows["measure"].eq("overlap with end, layer 2") & rows["epoch"].eq("50")]

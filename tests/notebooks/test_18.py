@@ -1,6 +1,7 @@
 """Leads that notebook 18 puts beside each other are those of the notebooks that it names."""
 
 from functools import partial
+from itertools import product
 
 import pandas as pd
 import pytest
@@ -142,12 +143,7 @@ def test_numbers_of_the_text_are_shown(leads):
     ):
         ends, _ = ends_of_control(dataset, 20)  # finding 2 has the intervals
         text.says(words, (ends["dense_working"] - ends["rigl"]).mean())
-    for epochs, dataset in (
-        (20, "fashion_mnist"),
-        (60, "fashion_mnist"),
-        (20, "mnist"),
-        (60, "mnist"),
-    ):
+    for epochs, dataset in product((20, 60), ("fashion_mnist", "mnist")):
         ends, links = ends_of_control(dataset, epochs)
         assert 8.5 < links["dense_working"] / links["rigl"] < 10.5
         assert (ends["dense_small"] - ends["rigl"]).mean() < 0

@@ -126,10 +126,8 @@ def _is_as_robust_as_dense(text, usual):
         for dataset in (MN, FM):
             for measure in ("pgd", "removed"):
                 _, low, high = against_dense(measure, dataset, method)
-                if (method, dataset, measure) == ("rigl", MN, "pgd"):
-                    assert low < 0 < high
-                else:
-                    assert high < 0
+                is_open = (method, dataset, measure) == ("rigl", MN, "pgd")
+                assert low < 0 and (high > 0) == is_open
     of_dense = papers.readings("paper", ["R04"]).query("rival == 'dense'")
     holds = of_dense.query("verdict == 'holds'")
     assert set(zip(holds["rule"], holds["dataset"], strict=True)) == {("rigl", MN)}
@@ -185,10 +183,7 @@ def _has_other_decays(text, networks):
             old, new = with_both_decays(networks, dataset, method)
             changes[dataset, method] = np.sign(new["weight_decay"] - old["weight_decay"])[0]
             _, low, high = interval(new["removed"] - old["removed"])  # finding 4 has attacks
-            if dataset == FM and method != "set":
-                assert high < 0
-            else:
-                assert low < 0 < high
+            assert low < 0 and (high < 0) == (dataset == FM and method != "set")
     assert changes == {
         **{(MN, "set"): 0, (MN, "rigl"): 1, (MN, "fixed"): -1},
         **{(FM, "set"): 0, (FM, "rigl"): -1, (FM, "fixed"): -1},

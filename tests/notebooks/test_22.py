@@ -5,6 +5,7 @@ import pandas as pd
 
 import papers
 from lib._boundary import FIGURES
+from lib.report import frames
 from lib.report.intervals import t_interval
 from tests.notebooks.summaries import ends, mean, reading
 from tests.prose import Prose
@@ -66,12 +67,8 @@ def _quotient_is_no_full_account(text, lengths):
 
 def _attacked_on_fewer_pixels(text):
     """Dense, attacked on all pixels, on those that RigL keeps, and on as many at random."""
-    rows = []
-    for record in papers.obtain("attack_pixels", "paper"):
-        if record.config.parent.epochs == 150:
-            run = {"dataset": record.config.dataset, "seed": record.config.seed}
-            rows += [row | run for row in record.metrics.to_dict("records")]
-    cells = pd.DataFrame(rows).pivot(index=["dataset", "seed"], columns="pixels")
+    rows = frames.rows(papers.obtain("attack_pixels", "paper")).query("epochs == 150")
+    cells = rows.pivot(index=["dataset", "seed"], columns="pixels", values=["number", "accuracy"])
     share = (cells["number"]["linked"] / cells["number"]["all"]).groupby("dataset").mean()
     assert share[FM] > 0.9 and share[MN] < 0.6
     kept = 100 * cells["accuracy"]
@@ -88,24 +85,16 @@ def nobody_aims(text):
     """RigL has the highest mean in eight of nine changes on MNIST, sometimes perhaps by chance."""
     blind = {"gaussian noise", "shot_noise", "impulse_noise", "stripe", "brightness"}
     blind |= {"rotate", "shear", "scale", "translate"}
-    rows = []
-    for record in papers.obtain("attack_curves", "paper"):
-        run, means = record.config, record.metrics.groupby("attack")["accuracy"].mean()
-        rows += [(run.dataset, change, run.seed, run.method, means[change]) for change in blind]
-    rows = pd.DataFrame(rows, columns=["dataset", "change", "seed", "method", "value"])
+    rows = frames.rows(papers.obtain("attack_curves", "paper"), "dropout").query("attack in @blind")
     rows = rows[rows["method"].isin(["set", "rigl", "fixed", "dense", "dense_small"])]
-    cells = rows.pivot(index=["dataset", "change", "seed"], columns="method", values="value")
-    best = cells.loc[MN].groupby("change").mean().idxmax(axis=1)
+    cells = rows.pivot_table("accuracy", ["dataset", "attack", "seed"], "method")
+    best = cells.loc[MN].groupby("attack").mean().idxmax(axis=1)
     assert len(best) == 9 and best.pop("shot_noise") == "dense" and set(best) == {"rigl"}
-    gaps = (cells["rigl"] - cells["dense"]).groupby(["dataset", "change"]).agg(t_interval)
+    gaps = (cells["rigl"] - cells["dense"]).groupby(["dataset", "attack"]).agg(t_interval)
     perhaps = {change for change, gap in gaps[MN].items() if gap.low < 0}
     assert perhaps == {"shot_noise", "impulse_noise", "rotate"}
     assert all(gaps[MN][change].high > 0 for change in perhaps)
-    dropouts = {
-        (record.config.dataset, record.config.method): record.config.parent.dropout
-        for record in papers.obtain("attack_curves", "paper")
-        if record.config.method in cells
-    }
+    dropouts = rows.groupby(["dataset", "method"])["dropout"].first()
     others = {name for name, dropout in dropouts.items() if dropout != dropouts[name[0], "rigl"]}
     assert others == {(MN, "dense"), (FM, "dense"), (FM, "set")}
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 import papers
+from lib.report import frames
 from tests.notebooks.summaries import dropouts_on_fashion_mnist, ends, mean
 from tests.prose import Prose
 
@@ -14,11 +15,7 @@ MAIN = ["set", "rigl", "fixed", "dense", "dense_small"]
 def curves() -> pd.DataFrame:
     """Percent right after each change, mean over draws and seeds."""
     keys = ["dataset", "method", "kind", "within", "scope", "strength"]
-    tables = []
-    for record in papers.obtain("weight_shuffling", "paper"):
-        run = record.config
-        tables.append(record.metrics.assign(dataset=run.dataset, method=run.method, seed=run.seed))
-    table = pd.concat(tables).fillna({"within": ""})
+    table = frames.rows(papers.obtain("weight_shuffling", "paper")).fillna({"within": ""})
     table = table[table["method"].isin(MAIN)]
     by_seed = table.groupby([*keys, "seed"])["accuracy"].mean()
     return (100 * by_seed.groupby(keys).mean()).rename("percent").reset_index()
@@ -124,12 +121,11 @@ def ladder():
     """Percent of each measure, a column, by null model, data set and method, mean over draws and
     seeds.
     """
-    tables = []
-    for record in papers.obtain("null_ladder", "paper"):
-        run = record.config
-        tables.append(record.metrics.assign(dataset=run.dataset, method=run.method, seed=run.seed))
-    keys = ["null_model", "dataset", "method"]
-    by_seed = pd.concat(tables).groupby(["measure", *keys, "seed"])["value"].mean()
+    rows, keys = (
+        frames.rows(papers.obtain("null_ladder", "paper")),
+        ["null_model", "dataset", "method"],
+    )
+    by_seed = rows.groupby(["measure", *keys, "seed"])["value"].mean()
     return (100 * by_seed.groupby(["measure", *keys]).mean()).unstack("measure")
 
 

@@ -10,7 +10,6 @@ from tests.prose import Prose
 
 MN, FM = "mnist", "fashion_mnist"
 ATTACKS = ("noise", "fgsm", "pgd", "deepfool")
-TWO = ("set", "fixed")
 SPARSE = ("set", "rigl", "fixed")
 KH = ["kh, all links", "kh, evolving links", "kh, fixed links"]
 
@@ -128,22 +127,28 @@ def layers_that_learn(text):
     assert len(best) == 9 and min(best) > 95
 
 
-def spectra_of_layers(text):
-    refused, ends = {}, []
+def spectra_by_layer():
+    """Eigenvalues of each network, by data set, method and layer."""
+    found = {}
     for record in of("sparse_spectra", "sparse_spectra_dense"):
-        study = record.config
-        for name, array in record.arrays.items():
-            if not (name.startswith("eigenvalues.linear") and name.endswith(".images")):
-                continue
-            layer, eigenvalues = int(name.split(".")[1][-1]), array.astype(float)
+        for layer in (1, 2, 3) if record.config.method != "kh" else ():
+            eigenvalues = record.arrays[f"eigenvalues.linear{layer}.images"].astype(float)
+            place = record.config.dataset, record.config.method, layer
+            found.setdefault(place, []).append(eigenvalues)
+    return found
+
+
+def spectra_of_layers(text):
+    refused, ends, found = {}, [], spectra_by_layer()
+    for place, of_seeds in found.items():
+        for eigenvalues in of_seeds:
             ranks = spectra.within(spectra.RANGE, eigenvalues)
-            if study.method == "rigl" and layer == 3:
+            if place[1:] == ("rigl", 3):
                 ends.append(ranks[1])
             for weighted in (False, True):
                 table = spectra.compare_laws(eigenvalues, ranks, weighted=weighted)
                 behind = table.set_index("law").loc["power law", "behind"]
-                key = study.dataset, study.method, layer, weighted
-                refused.setdefault(key, []).append(behind >= 2)
+                refused.setdefault((*place, weighted), []).append(behind >= 2)
     text.says("whose spectrum ends by rank {}", max(ends))
     text.says("over ranks 10 to 500, by Schwarz's criterion")
     text.says("when it is less than 2 behind the best")
@@ -159,42 +164,23 @@ def spectra_of_layers(text):
         of_place = refused[place[0], "rigl", place[1], False]
         assert len(of_place) == 5 and of_place.count(False) <= 1
 
-    shares = {}  # logarithms at ranks 9, 11, 100 and 300
-    for record in of("sparse_spectra", "sparse_spectra_dense"):
-        study = record.config
-        if study.method in ("set", "rigl", "fixed", "dense"):
-            for layer in (1, 2, 3):
-                found = record.arrays[f"eigenvalues.linear{layer}.images"].astype(float)
-                key = study.dataset, study.method, layer
-                shares.setdefault(key, []).append(
-                    np.log10(found[[8, 10, 99, 299]].clip(1e-99) / found[0])
-                )
-    means = {key: np.mean(found, axis=0) for key, found in shares.items()}
+    means = {  # of logarithms of shares, by rank from 0
+        place: np.mean([np.log10(one[:300].clip(1e-99) / one[0]) for one in of_seeds], axis=0)
+        for place, of_seeds in found.items()
+        if place[1] in (*SPARSE, "dense")
+    }
     for layer in (1, 2, 3):
         for dataset in (MN, FM):
-            of_rules = [means[dataset, method, layer][2] for method in ("set", "rigl")]
-            assert max(of_rules) < means[dataset, "fixed", layer][2]
-            falls = {m: means[dataset, m, layer][3] - means[dataset, m, layer][2] for m in TWO}
+            of_rules = [means[dataset, method, layer][99] for method in ("set", "rigl")]
+            assert max(of_rules) < means[dataset, "fixed", layer][99]
+            falls = {m: np.diff(means[dataset, m, layer][[99, 299]]) for m in ("set", "fixed")}
             assert (falls["set"] > falls["fixed"]) == (dataset == FM and layer > 1)
-    above = []
-    for seed in range(5):
-        curves = [
-            next(
-                record.arrays["eigenvalues.linear1.images"].astype(float)
-                for record in of("sparse_spectra")
-                if (record.config.dataset, record.config.method, record.config.seed)
-                == (FM, method, seed)
-            )
-            for method in ("rigl", "fixed")
-        ]
-        ours, fixed = (curve[[19, 39, 59]] / curve[0] for curve in curves)
-        above.append(np.log(ours / fixed))
-    at_20, _, at_60 = np.mean(above, axis=0)
-    assert at_20 > 0 and at_60 < 0
+    above = means[FM, "rigl", 1] - means[FM, "fixed", 1]
+    assert above[19] > 0 > above[59]
     text.says("RigL's in the first layer on Fashion-MNIST is above until rank 50")
     text.says("falls by two decades between ranks 9 and 11, at the number of classes")
-    at_nine, at_eleven, *_ = means[MN, "dense", 3]
-    assert round(at_nine - at_eleven) == 2
+    of_dense = means[MN, "dense", 3]
+    assert round(of_dense[8] - of_dense[10]) == 2
 
 
 def test_numbers_of_the_text_follow_from_the_records():

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from lib.report.intervals import holm, p_value, t_interval
 from papers import STORE
@@ -15,14 +14,7 @@ from tests.notebooks.summaries import (
 )
 from tests.prose import Prose
 
-NOTEBOOK = "50_splash_activations"
 SETS = ("mnist", "fashion_mnist", "cifar10")
-EXPERIMENTS = ("unit_accuracy", "unit_tuning", "unit_rates", "unit_ablation")
-
-
-@pytest.fixture(scope="module")
-def records():
-    return {name: STORE.of(name, "paper") for name in EXPERIMENTS}
 
 
 def ends(experiment, network="lenet5"):
@@ -33,18 +25,18 @@ def ends(experiment, network="lenet5"):
     return table.rename_axis(columns=["dataset", "unit", "variant"])
 
 
-@pytest.fixture(scope="module")
-def gains():
+def gains_over_relu():
     """Every unit minus ReLU in LeNet-5: {(data set, unit): differences by seed}."""
     table = ends("unit_accuracy").droplevel("variant", axis=1)
     units = [place for place in table if place[1] != "relu"]
     return {place: (table[place] - table[place[0], "relu"]).dropna() for place in units}
 
 
-def test_numbers_of_the_text(records, gains):
-    text = Prose(NOTEBOOK)
+def test_numbers_of_the_text():
+    text, gains = Prose("50_splash_activations"), gains_over_relu()
+    accuracy = STORE.of("unit_accuracy", "paper")
     text.says("ResNet-20 saw 5,000 images for six epochs")
-    short = [r.config for r in records["unit_accuracy"] if r.config.network == "resnet20"]
+    short = [r.config for r in accuracy if r.config.network == "resnet20"]
     assert {(run.limit, run.epochs) for run in short} == {(5000, 6)}
 
     # units at one rate
@@ -56,11 +48,7 @@ def test_numbers_of_the_text(records, gains):
     text.says("APL ends within 0.2 points of SPLASH")
     of_seeds = [len(gain) for (name, _), gain in gains.items() if name == "cifar10"]
     assert of_seeds.count(3) == 7 and set(of_seeds) == {3, 5}
-    epochs = {
-        r.config.dataset: r.config.epochs
-        for r in records["unit_accuracy"]
-        if r.config.network == "lenet5"
-    }
+    epochs = {r.config.dataset: r.config.epochs for r in accuracy if r.config.network == "lenet5"}
     assert epochs["mnist"] == epochs["fashion_mnist"] == 10
     corrected = holm([p_value(gain) for gain in gains.values()])
     differ = [place for place, p in zip(gains, corrected, strict=True) if p < 0.05]
@@ -94,9 +82,9 @@ def test_numbers_of_the_text(records, gains):
     assert not any(differs(lead) for lead in leads)
     for lead in leads:
         text.says("SPLASH ends {:.1f} points above ReLU", lead.mean())
-    own = [r.config for r in records["unit_accuracy"] if r.config.network == "sparse_mlp"]
+    own = [r.config for r in accuracy if r.config.network == "sparse_mlp"]
     assert all(run.quantiles for run in own)
-    assert slope(records["unit_accuracy"], "fashion_mnist") > 0.02
+    assert slope(accuracy, "fashion_mnist") > 0.02
 
     # changes of the unit
     changed = ends("unit_ablation")["fashion_mnist", "splash"]
@@ -138,10 +126,10 @@ def slope(records, dataset):
     return min(slopes)
 
 
-def test_what_the_text_says_of_shapes(records):
+def test_what_the_text_says_of_shapes():
     """Ends of the units of LeNet-5, at ±3.5, of all seeds."""
     others = []
-    for record in records["unit_accuracy"]:
+    for record in STORE.of("unit_accuracy", "paper"):
         run = record.config
         if (run.network, run.method) != ("lenet5", "splash"):
             continue

@@ -1,7 +1,6 @@
 """Every number in the text of notebook 51, computed anew from records."""
 
 import numpy as np
-import pytest
 
 import papers
 from lib.report.intervals import holm, p_value, t_interval
@@ -10,25 +9,9 @@ from papers.splash.studies import HEADLINE_RADIUS, HEADLINE_RADIUS_L2
 from tests.notebooks.summaries import differs
 from tests.prose import Prose
 
-NOTEBOOK = "51_splash_robustness"
 LINF = ("fgsm", "pgd", "apgd_ce", "apgd_dlr", "square")
 SETS = ("mnist", "fashion_mnist")
 OF_LENET5 = (*SETS, "cifar10")
-
-
-@pytest.fixture(scope="module")
-def studied():
-    return STORE.of("unit_robustness", "paper")
-
-
-@pytest.fixture(scope="module")
-def again():
-    return STORE.of("unit_worst", "paper")
-
-
-@pytest.fixture(scope="module")
-def minimal():
-    return STORE.of("unit_minimal", "paper")
 
 
 def of(records, dataset, method, network="lenet5", trained="unit_accuracy", epochs=None):
@@ -76,8 +59,9 @@ def measured(records, name):
     return np.mean([table[name] for table in tables])
 
 
-def test_numbers_of_the_text(studied, again, minimal):
-    text = Prose(NOTEBOOK)
+def test_numbers_of_the_text():
+    text, studied = Prose("51_splash_robustness"), STORE.of("unit_robustness", "paper")
+    again = STORE.of("unit_worst", "paper")
     text.says("up to 31 percent more robust than ReLU")  # the paper's
     text.says("Whether 31 percent is reached")
     text.says('"Up to 31 percent" may mean')
@@ -132,6 +116,7 @@ def test_numbers_of_the_text(studied, again, minimal):
         weak += alone - min(record.arrays[f"right.{name}"].mean() for name in LINF) > 0.01 + 1e-9
     text.says("too weak on {} of {} networks", weak, len(studied))
     far = {"carlini_wagner": 0, "deepfool": 0, "boundary": 0}
+    minimal = STORE.of("unit_minimal", "paper")
     for record in minimal:
         nearest = np.median(record.arrays["l2.smallest"])
         for name in far:

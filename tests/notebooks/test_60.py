@@ -13,7 +13,13 @@ from papers.shared import trained
 from tests.notebooks import test_11 as ablation
 from tests.notebooks import test_61 as certified
 from tests.notebooks import test_61_attacks as attacks
-from tests.notebooks.summaries import by_fields, interval, last_valid_accuracy
+from tests.notebooks.summaries import (
+    best_accuracy,
+    by_fields,
+    differs,
+    interval,
+    last_valid_accuracy,
+)
 from tests.prose import Prose
 
 RUNS = papers.EXPERIMENTS["cifar10_start"].runs("paper")
@@ -44,11 +50,8 @@ def says_what_moving_adds(text):
     for start in (LOCAL, "random start", "places shuffled"):
         of = (rigl[start] - fixed[start]).dropna()
         assert len(of) == seeds
-        mean, low, high = interval(of)
-        if start == LOCAL:
-            assert low < 0 < high
-        else:
-            assert low > 0 and mean < worth / 3
+        assert differs(of) == (start != LOCAL)
+        assert start == LOCAL or 0 < of.mean() < worth / 3
     return fixed[LOCAL].dropna()
 
 
@@ -85,7 +88,7 @@ def says_verdicts(text):
     assert others["note"].str.contains("100 epochs").all()
     place = "fashion_mnist", "sharpness-aware", "rigl"
     last = by_fields("accuracy_by_recipe", ablation.PLACE)[place]
-    best = by_fields("accuracy_by_recipe", ablation.PLACE, best_epoch)[place]
+    best = by_fields("accuracy_by_recipe", ablation.PLACE, best_accuracy)[place]
     others = others.query("dataset == 'Fashion-MNIST' and density < 1")
     others = others.query("metric == 'test_accuracy_percent'")
     assert others["note"].str.contains("keeps the best test epoch").all()
@@ -95,10 +98,6 @@ def says_verdicts(text):
     text.says(words, best.mean(), most)
     _, low, high = interval(best)
     assert low < most < high
-
-
-def best_epoch(record):
-    return 100 * record.metrics["test_accuracy"].max()
 
 
 def says_levers(text):
@@ -159,12 +158,6 @@ def says_levers_of_start(text, without):
     assert not notes.str.contains("augment").any()
 
 
-def longer_on_test_images():
-    """Test accuracy at the last epoch of longer training, percent, by seed."""
-    (found,) = by_fields("cifar10_longer", "method").values()
-    return pd.Series(found)
-
-
 def longer_curves():
     """Validation accuracy of longer training, percent: a row an epoch, from 1; a column a variant
     and a seed.
@@ -215,9 +208,9 @@ def last_loss(record):
 
 def says_longer_on_test_images(text, fixed):
     """``fixed``: test accuracy of fixed links from a local start after fewer epochs, by seed."""
-    reached = longer_on_test_images()
+    (reached,) = by_fields("cifar10_longer", "method").values()
     assert len(reached) == 5
-    gained = (reached - fixed).dropna()
+    gained = (pd.Series(reached) - fixed).dropna()
     assert len(gained) == 3
     _, low, high = interval(gained)
     zero = "" if low > 0 else ", which may be zero"
@@ -264,8 +257,7 @@ def test_numbers_of_the_text_follow():
         row = f"| {words} | {on_test[start].mean():.1f} | {stay[start]:.1f} |"
         assert row in text.cells[0].source
     fixed = says_what_moving_adds(text)
-    _, low, high = interval(shuffled - anywhere)
-    assert low < 0 < high and interval(local - shuffled)[1] > 0
+    assert not differs(shuffled - anywhere) and interval(local - shuffled)[1] > 0
     least = math.floor(10 * (local.min() - other.max(axis=None))) / 10
     words = "Every seed of RigL from the local start ends {} points or more above both other starts"
     text.says(words, least)

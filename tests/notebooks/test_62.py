@@ -120,8 +120,7 @@ def test_numbers_of_the_text_follow():
     says_answer(text)
     says_at_one_percent(text)
     ends = on_test_images()
-    _, low, high = lead(ends, "chts", 0.001)
-    assert low < 0 < high and lead(ends, "chts", 0.003)[1] > 0
+    assert lead(ends, "chts", 0.001)[1] < 0 < lead(ends, "chts", 0.003)[1]
     more = ends["gradual_pruning", 0.001] - ends["rigl", 0.001]
     assert interval(more)[1] > 0
     tuned = ablation.leads_of(ablation.before_and_after())["chosen", "fashion_mnist", "set"]

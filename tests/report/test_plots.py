@@ -65,34 +65,28 @@ def test_seeds_and_what_a_band_is_stand_below_the_title(rows, there):
     assert [text.get_text() for text in fig.texts] == ["Best?", below]
 
 
-@pytest.mark.parametrize("plot, axes", [(sns.catplot, POINTS), (sns.relplot, CURVES)])
-def test_two_numbers_of_a_seed_are_refused_and_named(rows, plot, axes):
+def twice(rows):
+    return pd.concat([rows, rows.assign(network="wider")])
+
+
+TWO = pd.DataFrame({"method": ["set", "set"], "dataset": "mnist", "value": [1.0, 2.0]})
+TWO = TWO.assign(low=0.5, high=2.5, n=3)
+AT_SEED = r"two numbers where one is expected, at \{.*'method': 'SET'.*'seed': 0\}: filter"
+IN_CELL = "two numbers where one is expected, at {'"
+REFUSED = [
+    (lambda rows: plots.draw(sns.catplot, twice(rows), "Which is better?", **POINTS), AT_SEED),
+    (lambda rows: plots.draw(sns.relplot, twice(rows), "Which is better?", **CURVES), AT_SEED),
+    (lambda rows: plots.wide(twice(rows), ["dataset"], "method"), IN_CELL + "dataset': 'mnist"),
+    (lambda _: plots.wide(TWO, ["method"], "dataset"), IN_CELL + "method': 'set'"),
+    (lambda _: plots.wide(TWO.assign(density=[None, 0.01]), ["density"], "method"), "empty cells"),
+]
+
+
+@pytest.mark.parametrize(("call", "sentence"), REFUSED)
+def test_two_numbers_in_one_place_and_empty_cells_are_refused(call, sentence, rows):
     publishing.begin("10_set_mlp", "paper")
-    both = pd.concat([rows, rows.assign(network="wider")])
-    at = r"two numbers where one is expected, at \{.*'method': 'SET'.*'seed': 0\}: filter"
-    with pytest.raises(ValueError, match=at):
-        plots.draw(plot, both, "Which is better?", **axes)
-
-
-def test_two_numbers_of_a_seed_in_one_cell_are_refused(rows):
-    publishing.begin("10_set_mlp", "paper")
-    with pytest.raises(
-        ValueError, match="two numbers where one is expected, at {'dataset': 'mnist"
-    ):
-        plots.wide(rows.assign(network="any"), ["dataset"], "method")
-
-
-def test_two_intervals_of_one_cell_are_refused():
-    table = pd.DataFrame({"method": ["set", "set"], "dataset": "mnist", "value": [1.0, 2.0]})
-    table = table.assign(low=0.5, high=2.5, n=3)
-    with pytest.raises(ValueError, match="two numbers where one is expected, at {'method': 'set'"):
-        plots.wide(table, ["method"], "dataset")
-
-
-def test_empty_cells_of_a_table_are_refused(rows):
-    one = rows.query("dataset == 'mnist' and epoch == 1").assign(density=[None] * 3 + [0.01] * 3)
-    with pytest.raises(ValueError, match="column 'density' has empty cells"):
-        plots.wide(one, ["density"], "method")
+    with pytest.raises(ValueError, match=sentence):
+        call(rows)
 
 
 @pytest.mark.parametrize(

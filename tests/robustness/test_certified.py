@@ -13,7 +13,6 @@ from lib.activations import SReLU
 from lib.layers import Linear, SparseLinear
 from lib.models import mlp
 from lib.robustness.certified import bounds, is_certified, margins, srelu_interval
-from lib.sparsify import densify_
 from tests.robustness.enumeration import minimal_linf
 
 UNITS = ["relu", "srelu", "all_relu"]
@@ -81,17 +80,6 @@ def test_radius_zero_gives_the_logits(activation, generator):
     torch.testing.assert_close(margins(model, x, y, 0.0), z.amax(1, keepdim=True) - z)
     assert is_certified(model, x, y, radius=0.0).all()
     assert not is_certified(model, x, (y + 1) % 3, radius=0.0).any()
-
-
-@pytest.mark.parametrize("activation", UNITS)
-def test_sparse_equals_dense(activation, generator):
-    model = network(activation)
-    x, y = torch.rand(5, 3, generator=generator), torch.arange(5) % 3
-    sparse = *bounds(model, x, 0.2), margins(model, x, y, 0.2)
-    densify_(model)
-    dense = *bounds(model, x, 0.2), margins(model, x, y, 0.2)
-    for actual, desired in zip(sparse, dense, strict=True):
-        torch.testing.assert_close(actual, desired)
 
 
 def test_image_of_srelu_is_that_of_a_dense_grid(generator):

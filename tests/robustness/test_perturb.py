@@ -266,14 +266,6 @@ def test_removals_from_one_seed_are_nested_and_equal_those_of_the_order(order):
     assert torch.equal(in_order, many)
 
 
-@each_density
-def test_without_links_the_prediction_is_that_of_the_biases(density):
-    model = net(density)
-    logits = perturb.remove_links(model, 1, generator=seeded(0))(pixels())
-    desired = matrix(model.linear3) @ model.linear2.bias.relu() + model.linear3.bias
-    torch.testing.assert_close(logits, desired.expand(7, 5))
-
-
 @pytest.mark.parametrize(("density", "fraction"), [(0.3, 0.29), (None, 1)])
 def test_flipped_signs_are_those_of_the_links_that_are_removed(density, fraction):
     model = net(density)

@@ -152,14 +152,9 @@ def test_line_of_its_own_is_written_in_any_case(log):
     assert log.getvalue() == "digits stands in for mnist\n"
 
 
-@pytest.fixture
-def terminal(monkeypatch):
+def test_terminal_has_a_bar(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=terminal))
-    return terminal
-
-
-def test_terminal_has_a_bar(terminal):
     with Progress(10, "epoch") as shown:
         shown.show(3, "set")
         shown.show(10, "fixed")

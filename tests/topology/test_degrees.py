@@ -11,11 +11,6 @@ from lib import topology
 from lib.topology import degrees as tables
 from tests.topology.conftest import names_of
 
-
-def table_of(*rows):
-    return pd.DataFrame(rows, columns=["layer", "side", "epoch", "links"])
-
-
 # the table
 
 
@@ -60,8 +55,7 @@ def test_layers_keep_the_order_of_their_names():
     ],
 )
 def test_epochs_are_in_order_with_the_final_one_last(epochs, desired):
-    rows = [("linear1", "in", epoch, np.ones(2)) for epoch in epochs]
-    assert topology.recorded_epochs(table_of(*rows)) == desired
+    assert topology.recorded_epochs(pd.DataFrame({"epoch": epochs})) == desired
 
 
 def test_degrees_at_are_the_links_of_one_row(supports):
@@ -93,6 +87,8 @@ def test_missing_degrees_are_named_with_what_is_recorded(row, missing, supports)
 def test_degree_sequences_are_those_of_the_graph(supports):
     graph = topology.to_networkx(topology.to_matrices(supports))
     actual = topology.degree_sequences(tables.from_names(names_of(supports, 7)), 7)
+    assert list(actual) == ["inputs", "hidden 1", "hidden 1 in", "hidden 1 out", "hidden 2"]
+    assert {links.dtype for links in actual.values()} == {np.dtype(np.int64)}
     groups = [("inputs", 12), ("hidden 1", 15), ("hidden 2", 9)]
     for layer, (name, width) in enumerate(groups):
         desired = [graph.degree[layer, i] for i in range(width)]
@@ -101,13 +97,6 @@ def test_degree_sequences_are_those_of_the_graph(supports):
     out = [graph.out_degree[1, i] for i in range(15)]
     assert_array_equal(actual["hidden 1 in"], into)
     assert_array_equal(actual["hidden 1 out"], out)
-
-
-def test_groups_come_in_the_order_of_the_layers(supports):
-    sequences = topology.degree_sequences(tables.from_names(names_of(supports, 0)), 0)
-    desired = ["inputs", "hidden 1", "hidden 1 in", "hidden 1 out", "hidden 2"]
-    assert list(sequences) == desired
-    assert {links.dtype for links in sequences.values()} == {np.dtype(np.int64)}
 
 
 def test_hidden_groups_are_found_beyond_nine():

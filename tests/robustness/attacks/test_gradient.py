@@ -179,17 +179,6 @@ def test_auto_pgd_is_the_algorithm_of_its_paper(norm, radius):
 # some pixels
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
-def test_pgd_leaves_other_pixels_alone(norm):
-    model = affine(n_classes=3)
-    x, y = near_the_middle(model, n=40)
-    pixels = torch.arange(x.shape[1]) % 2 == 0
-    settings = {"radius": 0.1, "norm": norm, "pixels": pixels, "early_stop": False}
-    x_adv = attacks.pgd(model, x, y, generator=seeded(), **settings)
-    assert torch.equal(x_adv[:, ~pixels], x[:, ~pixels])
-    assert not torch.equal(x_adv[:, pixels], x[:, pixels])
-
-
 @pytest.mark.parametrize(("norm", "dual"), [("linf", 1), ("l2", 2)])
 def test_pgd_on_some_pixels_is_exact_on_an_affine_classifier(norm, dual):
     """The distance is that of the classifier that sees these pixels alone."""
