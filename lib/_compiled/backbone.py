@@ -524,6 +524,7 @@ class Program:
                 terms.append(
                     (of["maps"], NONE, of["size"], of["affine"], of["mean"], of["sums"])
                     + (m.channels, m.height, m.width, term.before, *term.stride, 0)
+                    + (term.of.kind == CONVOLUTION,)
                 )
         self.terms = np.array(terms, maps.TERM)
 

@@ -47,10 +47,10 @@ INDEXES = integers("first", "n_first", "offset", "perm", "ordered")
 # a term of a value: where its maps and their gradient begin, and how many numbers further those of
 # the next tile; factors and constants, the mean that was taken off, sums of each tile; its size,
 # and which of the value's channels it begins with; how many of its rows and columns make one of the
-# value's; whether its gradient has begun
+# value's; whether its gradient has begun, and whether a convolution reads its sums
 TERM = integers(
     "maps", "gradient", "size", "affine", "mean", "sums", "channels", "height", "width", "first",
-    "stride_y", "stride_x", "adds",
+    "stride_y", "stride_x", "adds", "wants_sums",
 )  # fmt: skip
 # an operation; x, g and d: places in the memory of each thread, and how far apart these are; what
 # begins with "grad" or "running", gamma, beta and deviations: addresses, 0 for what is not wanted
@@ -187,15 +187,16 @@ def pass_unit(o, terms, memory, t, e, wide, pixel):
 
 
 @serial
-def add_gradient(memory, e, to, i, step, mean, begin, end, adds, tile):
-    """Numbers of a gradient to a term, where there is one already or not; their sums as in
-    :func:`write_gradient`.
+def add_gradient(memory, e, to, i, step, mean, begin, end, adds, wants_sums, tile):
+    """Numbers of a gradient to a term, where there is one already or not; if they are wanted, their
+    sums as in :func:`write_gradient`.
     """
     s, q = rows.filled(np.float32(0), tile), rows.filled(np.float32(0), tile)
     for k in range(begin, end, rows.lanes(tile)):
         g = rows.load(memory, e + k, tile)
-        s = rows.add(s, g)
-        q = rows.fma(g, rows.sub(rows.load(memory, i + step * k, tile), mean), q)
+        if wants_sums:
+            s = rows.add(s, g)
+            q = rows.fma(g, rows.sub(rows.load(memory, i + step * k, tile), mean), q)
         if adds:
             g = rows.add(g, rows.load(memory, to + step * k, tile))
         rows.store(memory, to + step * k, g)
@@ -203,9 +204,11 @@ def add_gradient(memory, e, to, i, step, mean, begin, end, adds, tile):
 
 
 @serial
-def hand_gradient(o, term, memory, t, e, has_sums, wide, pixel):
-    """The gradient at the sum, which begins at e, to that of a term."""
-    m = o.value
+def hand_gradient(o, term, memory, t, e, is_second, wide, pixel):
+    """The gradient at the sum, which begins at e, to that of a term; and the sums of a second
+    term.
+    """
+    m, wants_sums = o.value, is_second and term.wants_sums != 0
     size, step = m.width * LANES, term.stride_x
     target = term.gradient + t * term.size
     is_part = step > 1 or term.stride_y > 1 or term.height > m.height
@@ -220,11 +223,11 @@ def hand_gradient(o, term, memory, t, e, has_sums, wide, pixel):
             i = ((c + term.first) * m.height + row) * size
             place = (c * term.height + row * term.stride_y) * term.width * LANES
             of_row = memory, e + i, target + place, term.maps + t * term.size + place, step, mean
-            s0, q0 = add_gradient(*of_row, 0, whole, adds, wide)
-            s1, q1 = add_gradient(*of_row, whole, size, adds, pixel)
+            s0, q0 = add_gradient(*of_row, 0, whole, adds, wants_sums, wide)
+            s1, q1 = add_gradient(*of_row, whole, size, adds, wants_sums, pixel)
             total += s0 + s1
             product += q0 + q1
-        if has_sums:
+        if wants_sums:
             at_ = term.sums + 2 * t * term.channels + c
             memory[at_] += total
             memory[at_ + term.channels] += product
