@@ -8,6 +8,7 @@ before and behind it are two graphs of torch's own.
 
 import math
 import operator
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -555,11 +556,29 @@ class Program:
             else:
                 row["is_shared"] = True
                 row["value_gradient"], row["value_size"] = self._slot("e", self.out[numbers[0]])
+            if not row["is_shared"] and self._has_one_gradient(i, begun):
+                begun[numbers[1]] = row["value_gradient"]
             for j, k in enumerate(numbers):
                 term = self.terms[row["term"] + j]
                 term["gradient"], term["adds"] = place_of(k), have_begun[j]
             if own != NONE and own not in begun.values():
                 free.setdefault(int(row["size"]), []).append(own)
+
+    def _has_one_gradient(self, i: int, begun: dict[int, int]) -> bool:
+        """True if the two terms of a value can have their gradients, which are equal, in one place:
+        nothing needs sums of the second one, and nothing adds to it before the first one was read.
+        """
+        terms = self.operations[i].value.terms
+        if len(terms) == 1 or not terms[1].is_whole or terms[1].of.kind == CONVOLUTION:
+            return False
+        first, second = (self.number[term.of] for term in terms)
+        readers = defaultdict(list)
+        for j, operation in enumerate(self.operations):
+            for term in operation.value.terms if operation.value else ():
+                readers[self.number[term.of]].append(j)
+        is_read_first = all(j == i or j < first for j in readers[second])
+        is_alike = self.out[first] == self.out[second] and readers[first] == [i]
+        return second not in begun and is_alike and is_read_first
 
     def _regions(self) -> np.ndarray:
         """Operations that run without waiting for all tiles: a normalisation waits."""

@@ -581,7 +581,7 @@ def run_backward(o, terms, memory, grad_outputs, t, slot, n_valid, wide, pixel, 
         pass_unit(o, terms, memory, t, e, wide, pixel)
         for i in range(o.n_terms):
             term = terms[o.term + i]
-            if i > 0 or term.gradient + t * term.size != e:
+            if term.gradient + t * term.size != e:
                 hand_gradient(o, term, memory, t, e, i > 0, wide, pixel)
 
 
