@@ -235,12 +235,13 @@ def fit(
         links.
     Raises: Diverged if a loss is not finite, naming epoch, step and learning rate; ValueError if
         the data are unlabelled, of unequal lengths or not finite, or not images where they are to
-        be augmented; if classes are not int64 or beyond the model's outputs, the optimiser is older
-        than the model's layers or of a kind that cannot train it, there is an evolution and no
-        sparse layer, a loss is no single number, batch normalisation meets a batch of one example,
-        ``seed`` or ``stop_after`` is out of range, what is measured is not what a row
-        can hold, or the checkpoint is of another seed, of other settings, training examples or
-        another kind of optimiser; lib._boundary.NotWritten if there is no place for the checkpoint.
+        be augmented; if classes are not int64 or beyond the model's outputs, labels of a binary
+        cross-entropy are beyond 0 and 1, the optimiser is older than the model's layers or of a
+        kind that cannot train it, there is an evolution and no sparse layer, a loss is no single
+        number, batch normalisation meets a batch of one example, ``seed`` or ``stop_after`` is out
+        of range, what is measured is not what a row can hold, or the checkpoint is of another seed,
+        of other settings, training examples or another kind of optimiser;
+        lib._boundary.NotWritten if there is no place for the checkpoint.
     """
     seed = check_seed(seed)
     if not isinstance(split, Split):
@@ -498,8 +499,8 @@ def _check_shares(examples: dict[str, tuple[Tensor, Tensor]]) -> None:
         beyond = y[(y < 0) | (y > 1)]
         if len(beyond):
             raise ValueError(
-                f"y_{part} holds {beyond[0]:g}: a binary cross-entropy takes labels from 0 to 1, as"
-                f" (y_{part} == {y.max():g}).float()"
+                f"y_{part} holds {beyond[0]:g}: a binary cross-entropy takes labels from 0 to 1, so"
+                f" give (y_{part} == {y.max():g}).float() for two classes"
             )
 
 

@@ -565,13 +565,18 @@ class Program:
                 free.setdefault(int(row["size"]), []).append(own)
 
     def _has_one_gradient(self, i: int, begun: dict[int, int]) -> bool:
-        """True if the two terms of a value can have their gradients, which are equal, in one place:
-        nothing needs sums of the second one, and nothing adds to it before the first one was read.
+        """True if both terms of a sum, whose gradients are equal, can have them in one place.
+
+        The second term's operation, and all that adds to its gradient, must come after that of the
+        first one backwards. And the first one must not write over its gradient, as KEEP does. A
+        convolution as the second term needs sums, which are taken where a gradient is written.
         """
         terms = self.operations[i].value.terms
         if len(terms) == 1 or not terms[1].is_whole or terms[1].of.kind == CONVOLUTION:
             return False
         first, second = (self.number[term.of] for term in terms)
+        if second > first or terms[0].of.kind == KEEP:
+            return False
         readers = defaultdict(list)
         for j, operation in enumerate(self.operations):
             for term in operation.value.terms if operation.value else ():
@@ -606,6 +611,22 @@ class Program:
 
     # ---- a step
 
+    def _check_sizes(self) -> None:
+        """Raise ValueError if a parameter has not as many numbers as the loops read."""
+        for operation, row, m in zip(self.operations, self.rows, self.out, strict=True):
+            if operation.kind != CONVOLUTION:
+                continue
+            norm = operation.norm
+            sizes = [None if one is None else one.numel() for one in _parameters_of(operation)]
+            wanted = row["n_links"], *[m.channels] * 3
+            fitting = all(n in (None, need) for n, need in zip(sizes, wanted, strict=True))
+            if not fitting or (norm is not None and norm.num_features != m.channels):
+                behind = "" if norm is None else f" and {norm}"
+                raise ValueError(
+                    f"parameters of {operation.module}{behind} do not fit {m.channels} maps: make"
+                    f" all of them for {m.channels}"
+                )
+
     def forward(self, x: np.ndarray) -> np.ndarray:
         """What the backbone gives for images (B, C, H, W); running statistics follow."""
         self._read_parameters()
@@ -636,6 +657,7 @@ class Program:
 
     def _read_parameters(self) -> None:
         """Take over addresses, which may have changed, and what running numbers take of a batch."""
+        self._check_sizes()
         self.parameters = []  # what addresses point to
         for operation, row in zip(self.operations, self.rows, strict=True):
             if operation.kind != CONVOLUTION:
@@ -710,6 +732,9 @@ class BackboneStep:
         """Look at the model as it is. Raises CannotCompile."""
         self._snapshot = chains.Snapshot(self.model)
         self._backbone = Backbone(self.model)
+        for operation in self._backbone.operations:
+            if operation.norm is not None:
+                chains.running_numbers(operation.norm)
         self._programs: dict[tuple[int, ...], Program] = {}
         self._sparse = [m for m in self.model.modules() if isinstance(m, layers.SparseLinear)]
         for name, p in self.model.named_parameters():

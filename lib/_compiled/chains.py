@@ -492,7 +492,7 @@ def running_numbers(norm: nn.Module) -> list[int]:
 
 
 def share_of_batch(norm: nn.Module) -> float:
-    """What the running numbers take of the next batch, which torch counts."""
+    """Count a batch; return the share of it that the running numbers take."""
     norm.num_batches_tracked.add_(1)
     share = norm.momentum
     return 1 / int(norm.num_batches_tracked) if share is None else share

@@ -10,7 +10,8 @@ so that the normalised maps and those behind a unit never go to main memory.
     backward  gradient at the maps -> gradient at the value -> gradients at the terms
 
 The gradient of a term is that behind its normalisation. What a batch normalisation needs of the
-whole batch, sums over each tile, is taken by the operation before it and added up outside.
+whole batch are sums over each tile, which the operation before it takes. They are added up where
+all tiles are done.
 """
 
 import functools

@@ -640,7 +640,9 @@ class CompiledStep:
 
 
 def _running(norm: nn.BatchNorm1d) -> list[int]:
-    """Addresses of the running numbers that follow the batch; 0 where there are none."""
+    """Addresses of the running numbers that follow the batch; 0 where there are none. Raises
+    CannotCompile.
+    """
     return chains.running_numbers(norm) if norm.track_running_stats else [0, 0]
 
 

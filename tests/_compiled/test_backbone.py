@@ -1,6 +1,8 @@
 """The compiled step of models with sparse convolutions, against dense float64 and autograd."""
 
+import contextlib
 import copy
+import random
 import warnings
 
 import pytest
@@ -249,6 +251,7 @@ class Written(nn.Module):
         self.first = nn.Conv2d(3, 4, 3, padding=1)
         self.second, self.third = (nn.Conv2d(4, 4, 3, padding=1) for _ in range(2))
         self.relu, self.same, self.last = nn.ReLU(inplace=True), nn.Identity(), nn.Linear(4, 10)
+        self.norm, self.pool = nn.BatchNorm2d(4), nn.MaxPool2d(3, 1, 1)
         self.grouped = nn.Conv2d(4, 4, 3, padding=1, groups=4)
         self.ceiled = nn.MaxPool2d(3, 1, 1, ceil_mode=True)
         self.features = forward
@@ -283,12 +286,52 @@ def size_of_the_input(m, x):
         lambda m, x: F.relu6(m.second(m.first(x)) + 1, inplace=True),
         lambda m, x: F.hardtanh(m.second(m.first(x)), inplace=True),
         lambda m, x: m.second(m.first(input=x)),
+        # sums whose two gradients are equal, of terms that write over theirs or are read again
+        lambda m, x: (s := m.first(x)) + F.relu(m.second(s)),
+        lambda m, x: F.relu(m.second(s := m.first(x))) + F.relu(m.third(s)),
+        lambda m, x: (y := m.norm(m.first(x))) + F.relu(y),
+        lambda m, x: F.max_pool2d(s := m.first(x), 3, 1, 1) + F.relu(m.second(s)),
+        lambda m, x: F.relu(m.second(u := F.relu(m.first(x))) + u) + (u + m.third(u)),
     ],
 )
 def test_unusual_forwards_are_those_of_torch(forward):
     model = Written(forward).float()
     sparsify_(model, density=0.5, start="new", kinds=("conv",), generator=seeded())
     assert_step_is_exact(model, *batch(21, 3, 8, 8))
+
+
+def of_drawn_sums(seed):
+    """A forward of eight values, each a convolution, unit, pooling or sum of values before it; and
+    the sum of those that nothing has read.
+    """
+
+    def forward(m, x):
+        rng, values, unread = random.Random(seed), [m.first(x)], {0}
+        while len(values) < 8 or len(unread) > 1:
+            is_last = len(values) >= 8
+            a = min(unread) if is_last else rng.randrange(len(values))
+            b = max(unread) if is_last else rng.randrange(len(values))
+            kind = rng.choice([m.second, m.third, F.relu, m.pool])
+            if a == b or (not is_last and rng.random() < 0.5):
+                b = a
+                values.append(kind(values[a]))
+            else:
+                values.append(values[a] + values[b])
+            unread = (unread - {a, b}) | {len(values) - 1}
+        return values[-1]
+
+    return forward
+
+
+def test_gradients_of_drawn_sums_are_those_of_float64():
+    n_compiled = 0
+    for seed in range(40):
+        model = Written(of_drawn_sums(seed)).float()
+        sparsify_(model, density=0.5, start="new", kinds=("conv",), generator=seeded())
+        with contextlib.suppress(CannotCompile):
+            assert_step_is_exact(model, *batch(3, 3, 6, 6))
+            n_compiled += 1
+    assert n_compiled >= 15
 
 
 @pytest.mark.parametrize(
@@ -328,6 +371,21 @@ def test_a_single_value_of_a_channel_is_refused_before_statistics_follow():
     with pytest.raises(ValueError, match="batch normalisation gets one value of each channel"):
         step(*batch(1, 3, 3, 3))
     assert bytes_of(model) == before
+
+
+def test_normalisation_of_another_number_of_maps_is_refused_before_statistics_follow():
+    model, step = of_modules(*made()[:2], nn.Conv2d(6, 4, 3), nn.BatchNorm2d(2))
+    before = bytes_of(model)
+    with pytest.raises(ValueError, match="do not fit 4 maps: make all of them for 4"):
+        step(*batch(8, 3, 3, 3))
+    assert bytes_of(model) == before
+
+
+def test_running_numbers_that_are_not_contiguous_go_by_autograd():
+    model = made()
+    model[1].running_mean = torch.zeros(12, dtype=torch.float32)[::2]
+    with pytest.raises(CannotCompile, match="not 6, contiguous"):
+        compiled_step(model, sgd(model))
 
 
 def test_labels_of_another_number_or_shape_are_refused():

@@ -322,7 +322,7 @@ def test_labels_1_and_2_are_refused_by_a_binary_cross_entropy(digits):
     """Torch lowers such a loss without end."""
     y = {f"y_{part}": getattr(digits, f"y_{part}") % 2 + 1 for part in ("train", "test")}
     split = dataclasses.replace(digits, **y)
-    with pytest.raises(ValueError, match=r"y_train holds 2: .* as \(y_train == 2\)\.float"):
+    with pytest.raises(ValueError, match=r"y_train holds 2: .* give \(y_train == 2\)\.float"):
         fit(split, n_classes=1, loss=nn.BCEWithLogitsLoss())
 
 

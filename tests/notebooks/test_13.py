@@ -5,12 +5,16 @@ from collections import Counter
 
 import numpy as np
 import pandas as pd
+import torch
 
 import papers
+from lib import data
 from lib._boundary import FIGURES, REFERENCE
 from lib.report.intervals import t_interval
+from papers.set.rbm import model, training
 from papers.set.rbm.ais import N_PUBLISHED
 from papers.shared import claims
+from tests.oracles import seeded
 from tests.prose import Prose
 from tests.test_directions import chosen, machines, nats, told_apart
 
@@ -47,11 +51,15 @@ def test_numbers_of_the_text_are_those_of_the_records():
     wide_on_mnist(text)
     estimates(text)
     rough_choices(text, stored)
-    text.says("After 120 sweeps many chains show strokes of a digit. After 1,000 they show dots")
+    drawn(text)
     elsewhere()
     says("On Web 8,820 of 32,561 are in both")
     sizes = pd.read_csv(REFERENCE / "set_table1_datasets.csv").set_index("dataset")
     assert sizes.loc["Web", "n_test"] == 32_561
+    if data.is_here("web"):
+        web = data.load("web")
+        known = {row.tobytes() for row in web.x_train.numpy()}
+        assert sum(row.tobytes() in known for row in web.x_test.numpy()) == 8820
     assert not text.uncovered()
 
 
@@ -234,15 +242,20 @@ def gains_of_width(text, narrow):
     assert dense_before.min() > ours.max() > dense.max()
     assert not is_apart("mnist", "dense")
     text.says("They are best after {} epochs, and fall later", *set(of_dense["best epoch"]))
-    (links,) = {record.environment["final"]["best"]["links"] for record in chosen_wide("set")}
-    (all_links,) = {r.environment["final"]["best"]["links"] for r in chosen_wide("dense")}
-    text.says("Beside dense machines of its own width it has {:.1f} %", 100 * links / all_links)
+    share_of_links(text)
     leads = leads_from(20)
     found = t_interval(leads.mean())
     text.says("From epoch 20 on SET leads fixed links by {:.1f} nats on average", found.value)
     text.says("That interval goes from {:.1f} to {:.1f}", found.low, found.high)
     alone = [t_interval(of_epoch) for _, of_epoch in leads.iterrows()]
     assert [sum(one.low < 0 < one.high for one in alone), len(alone)] == [4, 7]
+
+
+def share_of_links(text):
+    """Links of the best SET over those of dense machines of both widths."""
+    (ours,) = {record.environment["final"]["best"]["links"] for record in chosen_wide("set")}
+    (wide,) = {record.environment["final"]["best"]["links"] for record in chosen_wide("dense")}
+    text.says("Beside dense machines of its own width it has {:.1f} %", 100 * ours / wide)
 
 
 def after_the_best(text, tried):
@@ -311,6 +324,22 @@ def rough_choices(text, stored):
     (first, most), (second, fewer), (_, fewest), *_ = Counter(of_dataset).most_common()
     assert (first, second) == ("caltech28", "mnist")
     assert most > len(of_dataset) / 2 > fewer > fewest
+
+
+def drawn(text):
+    """Images of chains from noise lose most of their white between 120 and 1,000 sweeps."""
+    starts = set()
+    for record in records():
+        run = record.config
+        if (run.dataset, run.method, run.seed) != ("mnist", "set", 0):
+            continue
+        starts.add(run.visible_start)
+        rbm = training.machine_of(record)
+        noise = torch.rand(12, rbm.n_visible, generator=seeded(0), dtype=torch.float32).round()
+        white = [model.gibbs(rbm, noise, sweeps, seed=0).mean() for sweeps in (120, 1000)]
+        assert white[0] > 2 * white[1]
+    assert starts == {"zeros", "means"}
+    text.says("After 120 sweeps many chains show strokes of a digit. After 1,000 they show dots")
 
 
 def elsewhere():
