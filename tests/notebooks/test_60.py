@@ -196,6 +196,7 @@ def says_longer(text, without, fixed):
     mean = longer_curves().T.groupby(level=0).mean().T
     words = "RigL is highest after {} epochs, and then loses {:.1f} points"
     text.says(words, mean[move].idxmax(), mean[move].max() - mean[move].iloc[-1])
+    text.says("After some {:.0f} epochs it loses accuracy", round(mean[move].idxmax(), -1))
     words = "Even at the best epoch of each, links that stay lead by {:.1f} points"
     text.says(words, mean[near].max() - mean[move].max())
     words = "From there several levers together gain up to {:.1f} points (two seeds)"
