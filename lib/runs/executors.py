@@ -114,14 +114,18 @@ def make_missing(
 
 def _one_by_one(store: Store, missing: list[Run], shown: Progress) -> Iterator[str]:
     """Run one after the other; the sentences of those that fail."""
+    n_runs = len(missing)
     for i, run in enumerate(missing):
         left = missing[i:]
-        _show(shown, left, {run: 0})
+        _show(shown, n_runs, left, {run: 0})
         try:
-            store.make(run, progress=lambda done, left=left: _show(shown, left, {left[0]: done}))
+            store.make(
+                run,
+                progress=lambda done, left=left: _show(shown, n_runs, left, {left[0]: done}),
+            )
         except (ValueError, RuntimeError) as error:
             yield _sentence(run, error)
-        _show(shown, missing[i + 1 :], {})
+        _show(shown, n_runs, missing[i + 1 :], {})
 
 
 def _side_by_side(
@@ -174,7 +178,7 @@ def _side_by_side(
                         store.accept(run, files)
             if lost:
                 raise WorkersLost("; ".join([lost[0], *failures]))
-            _show(shown, list(left.values()), begun(store, making.values()))
+            _show(shown, len(missing), list(left.values()), begun(store, making.values()))
     return failures
 
 
@@ -189,14 +193,17 @@ def with_parents(store: Store, runs: Iterable[Run]) -> list[Run]:
     return list(found.values())
 
 
-def _show(shown: Progress, left: Sequence[Run], begun: dict[Run, int]) -> None:
-    """Show the runs left, and the steps done by those of them that have begun."""
+def _show(shown: Progress, n_runs: int, left: Sequence[Run], begun: dict[Run, int]) -> None:
+    """Show the runs left, and the steps done by those of them that have begun. All runs count alike
+    for the time left: epochs differ more in what they take.
+    """
     text = f"{len(left)} runs left"
     if begun:
         names = [f"{run.method} {run.dataset} seed {run.seed}" for run in [*begun][:3]]
         text = f"{text}: {', '.join(names)}"
     missing = sum(run.size for run in left) - sum(begun.values())
-    shown.show(shown.total - missing, text)
+    runs_left = len(left) - sum(done / run.size for run, done in begun.items())
+    shown.show(shown.total - missing, text, 1 - runs_left / n_runs)
 
 
 def _sentence(run: Run, error: Exception) -> str:

@@ -9,7 +9,7 @@ from typing import Self
 from tqdm import tqdm
 
 SHORTEST, LONGEST = 10.0, 30.0  # seconds between two lines of a log
-ENOUGH = 0.1  # of all steps done, before what is left can be estimated
+ENOUGH = 0.1  # of the work done, before what is left can be estimated
 
 
 def no_progress(done: int) -> None:
@@ -38,7 +38,8 @@ class Progress:
         self._ended = threading.Event()
         self._writer = threading.Thread(target=self._write_regularly, daemon=True)
         self._begun = self._written = time.monotonic()
-        self._first = 0, self._begun  # steps done when some were first, and when
+        self._share = 0.0  # of the work that is done
+        self._first = 0.0, self._begun  # the share when it first was above 0, and when
         self._last_line = ""
 
     def __enter__(self) -> Self:
@@ -60,11 +61,17 @@ class Progress:
             if self._line() != self._last_line:
                 self._write()
 
-    def show(self, done: int, text: str) -> None:
-        """So many steps are done now, and this is going on."""
+    def show(self, done: int, text: str, share: float | None = None) -> None:
+        """So many steps are done now, and this is going on.
+
+        Args:
+            share: of the work that is done, for the estimate of what is left, where steps take
+                unlike times; None: that of the steps.
+        """
         self.done, self.text = max(self.done, done), text
+        self._share = self.done / self.total if share is None else share
         if self._first[0] == 0:
-            self._first = self.done, time.monotonic()
+            self._first = self._share, time.monotonic()
         self._bar.set_description_str(text)
         self._bar.update(self.done - self._bar.n)
 
@@ -91,9 +98,9 @@ class Progress:
         seconds = self._written - self._begun
         times = f"{seconds:.0f} s"
         earlier, since = self._first  # a checkpoint may hold many steps
-        if earlier < self.done < self.total and self.done >= ENOUGH * self.total:
-            pace = (self._written - since) / (self.done - earlier)
-            left = pace * (self.total - self.done)
+        if earlier < self._share < 1 and self._share >= ENOUGH:
+            pace = (self._written - since) / (self._share - earlier)
+            left = pace * (1 - self._share)
             times = f"{times}, about {left:.0f} s left"
         _print(f"{self._last_line} ({times})")
 

@@ -69,11 +69,12 @@ def test_shipped_records_count_unless_said(made):
 
 
 def test_progress_counts_the_steps_of_what_is_missing(made, monkeypatch):
-    shown = []
+    shown, shares = [], []
 
     class Watched(Progress):
-        def show(self, done, text):
+        def show(self, done, text, share):
             shown.append((self.total, done, text))
+            shares.append(share)
 
     monkeypatch.setattr(executors, "Progress", Watched)
     made.run(RUNS[1])
@@ -84,6 +85,7 @@ def test_progress_counts_the_steps_of_what_is_missing(made, monkeypatch):
     assert done == sorted(done) and done[-1] == 12
     assert shown[1] == (12, 1, "3 runs left: set digits seed 0")
     assert shown[-1] == (12, 12, "0 runs left")
+    assert shares == sorted(shares) and shares[-1] == 1 and shares[1] < 0.25
 
 
 # ----------------------------------------------------------------------------------- obtaining

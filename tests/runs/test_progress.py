@@ -130,6 +130,16 @@ def test_time_left_counts_no_steps_of_an_earlier_sitting(log, clock):
     assert [(match[1], match[5]) for match in written[-2:]] == [("4", None), ("6", "30")]
 
 
+def test_time_left_follows_the_share_of_the_work_where_that_is_known(log, clock):
+    with Progress(100, "epoch") as shown:
+        shown.show(1, "set", 0.1)
+        clock.sleep(10)
+        shown.show(90, "set", 0.3)  # short epochs
+        clock.sleep(20)
+    match = LINE.fullmatch(log.getvalue().splitlines()[-1])
+    assert (match[1], match[5]) == ("90", "70")  # a fifth in 20 s, and seven tenths are left
+
+
 def test_nothing_is_written_after_the_end(log):
     threads = threading.enumerate()
     with Progress(10, "epoch") as shown:
