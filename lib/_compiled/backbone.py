@@ -519,13 +519,13 @@ class Program:
         terms = []
         for operation, row in zip(self.operations, self.rows, strict=True):
             row["term"] = len(terms)
-            for term in operation.value.terms if operation.value else ():
+            for j, term in enumerate(operation.value.terms if operation.value else ()):
                 k = self.number[term.of]
                 m, of = self.out[k], self.rows[k]
                 terms.append(
                     (of["maps"], NONE, of["size"], of["affine"], of["mean"], of["sums"])
                     + (m.channels, m.height, m.width, term.before, *term.stride, 0)
-                    + (term.of.kind == CONVOLUTION,)
+                    + (j > 0 and term.of.kind == CONVOLUTION,)
                 )
         self.terms = np.array(terms, maps.TERM)
 
@@ -667,9 +667,8 @@ class Program:
                 found[1] = found[0].new_zeros(operation.module.out_channels)
             held = [None if p is None else p.detach().contiguous() for p in found]
             self.parameters += held
-            for name, address in zip(
-                PARAMETERS, launch.addresses(torch.float32, *held), strict=True
-            ):
+            addresses = launch.addresses(torch.float32, *held)
+            for name, address in zip(PARAMETERS, addresses, strict=True):
                 row[name] = address
             if norm is not None:
                 row["epsilon"], row["share"] = norm.eps, 0.0

@@ -48,7 +48,8 @@ INDEXES = integers("first", "n_first", "offset", "perm", "ordered")
 # a term of a value: where its maps and their gradient begin, and how many numbers further those of
 # the next tile; factors and constants, the mean that was taken off, sums of each tile; its size,
 # and which of the value's channels it begins with; how many of its rows and columns make one of the
-# value's; whether its gradient has begun, and whether a convolution reads its sums
+# value's; whether its gradient has begun; whether sums are taken as it is handed on, as those of a
+# first term are taken with the unit
 TERM = integers(
     "maps", "gradient", "size", "affine", "mean", "sums", "channels", "height", "width", "first",
     "stride_y", "stride_x", "adds", "wants_sums",
@@ -205,11 +206,11 @@ def add_gradient(memory, e, to, i, step, mean, begin, end, adds, wants_sums, til
 
 
 @serial
-def hand_gradient(o, term, memory, t, e, is_second, wide, pixel):
-    """The gradient at the sum, which begins at e, to that of a term; and the sums of a second
-    term.
+def hand_gradient(o, term, memory, t, e, wide, pixel):
+    """The gradient at the sum, which begins at e, to that of a term; and its sums, if it wants
+    them.
     """
-    m, wants_sums = o.value, is_second and term.wants_sums != 0
+    m, wants_sums = o.value, term.wants_sums != 0
     size, step = m.width * LANES, term.stride_x
     target = term.gradient + t * term.size
     is_part = step > 1 or term.stride_y > 1 or term.height > m.height
@@ -583,7 +584,7 @@ def run_backward(o, terms, memory, grad_outputs, t, slot, n_valid, wide, pixel, 
         for i in range(o.n_terms):
             term = terms[o.term + i]
             if term.gradient + t * term.size != e:
-                hand_gradient(o, term, memory, t, e, i > 0, wide, pixel)
+                hand_gradient(o, term, memory, t, e, wide, pixel)
 
 
 @serial
