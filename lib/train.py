@@ -487,10 +487,10 @@ def _check_classes(
             raise ValueError(f"y_{part} is {y.dtype}: give classes as torch.int64")
         beyond = y[((y < 0) | (y >= n_classes)) & (y != ignored)]
         if len(beyond):
-            raise ValueError(
-                f"y_{part} holds class {int(beyond[0])}, but the model has {n_classes} outputs, for"
-                f" classes 0 to {n_classes - 1}"
-            )
+            outputs = f"{n_classes} outputs, for classes 0 to {n_classes - 1}"
+            if n_classes == 1:
+                outputs = "one output: give it two, or train by loss=nn.BCEWithLogitsLoss()"
+            raise ValueError(f"y_{part} holds class {int(beyond[0])}, but the model has {outputs}")
 
 
 def _check_shares(examples: dict[str, tuple[Tensor, Tensor]]) -> None:

@@ -318,6 +318,12 @@ def test_label_beyond_the_outputs_is_refused_by_every_loss_of_classes(digits, lo
         fit(digits, n_classes=3, loss=loss)
 
 
+def test_one_output_for_two_classes_is_told_of_the_loss_that_takes_it(digits):
+    y = {f"y_{part}": getattr(digits, f"y_{part}") % 2 for part in ("train", "test")}
+    with pytest.raises(ValueError, match="holds class 1, but .* one output: .*BCEWithLogitsLoss"):
+        fit(dataclasses.replace(digits, **y), n_classes=1)
+
+
 def test_labels_1_and_2_are_refused_by_a_binary_cross_entropy(digits):
     """Torch lowers such a loss without end."""
     y = {f"y_{part}": getattr(digits, f"y_{part}") % 2 + 1 for part in ("train", "test")}
