@@ -49,7 +49,7 @@ def of_steps(says, steps):
     says(f"{words} and {{:.1f}} times for VGG", *at_five)
     at_half = found[STEP + "ResNet-20", 0.5], found[STEP + "VGG", 0.5]
     says("With half of the links it takes {:.1f} and {:.1f} times as long", *at_half)
-    assert 2.5 < found[STEP + "ResNet-20", 0.1] < 3.5  # about a third
+    assert found[STEP + "ResNet-20", 0.1] > 3  # less than a third of the time
 
 
 def of_accuracy(says):
