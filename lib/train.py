@@ -489,7 +489,10 @@ def _check_classes(
         if len(beyond):
             outputs = f"{n_classes} outputs, for classes 0 to {n_classes - 1}"
             if n_classes == 1:
-                outputs = "one output: give it two, or train by loss=nn.BCEWithLogitsLoss()"
+                outputs = (
+                    "one output: give it one for each class, or, for two classes, give"
+                    " loss=nn.BCEWithLogitsLoss()"
+                )
             raise ValueError(f"y_{part} holds class {int(beyond[0])}, but the model has {outputs}")
 
 
@@ -769,7 +772,7 @@ def compiled_step(
         optimiser: SGD, Adam or AdamW of all its parameters; rates, momentum and decay of each group
             are read at every step. With convolutions: any whose ``step`` takes no closure.
         loss: a function or a module of torch: cross-entropy, also with weights of classes or label
-            smoothing; binary cross-entropy with logits; mean squared error.
+            smoothing; binary cross-entropy with logits; mean squared error. With convolutions: any.
         clip_norm: the norm of all gradients is at most this, as ``clip_grad_norm_`` has it; None:
             no limit.
         average: a :class:`WeightAverage` of this model, if its weights are averaged.

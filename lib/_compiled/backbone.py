@@ -6,6 +6,7 @@ operations, as long as they are known and one value alone leaves them: the *back
 before and behind it are two graphs of torch's own.
 """
 
+import inspect
 import math
 import operator
 from collections import defaultdict
@@ -717,6 +718,9 @@ class BackboneStep:
         clip_norm: float | None = None,
     ) -> None:
         self.model, self.optimiser, self.loss, self.clip_norm = model, optimiser, loss, clip_norm
+        closure = inspect.signature(optimiser.step).parameters.get("closure")
+        if closure is not None and closure.default is closure.empty:
+            raise CannotCompile(f"{type(optimiser).__name__} needs a closure, which {NO_STEP}")
         self._take_over()
 
     def __getstate__(self) -> tuple:
@@ -800,7 +804,7 @@ class BackboneStep:
             return value
         self.optimiser.zero_grad()
         loss.backward()
-        if program is not None:
+        if program is not None and features.grad is not None:  # None behind a detach
             for parameter, grad in program.backward(features.grad.contiguous().numpy()):
                 parameter.grad = grad if parameter.grad is None else parameter.grad + grad
         if self.clip_norm is not None:

@@ -24,6 +24,10 @@ OF_NUMBERS = {  # losses of numbers, of which a model may have one an example
 }
 MODULES = {F.cross_entropy: nn.CrossEntropyLoss, **OF_NUMBERS}
 KNOWN = (nn.CrossEntropyLoss, nn.BCEWithLogitsLoss, nn.MSELoss)  # to a compiled step
+ONE_OUTPUT = (
+    "the model has one output, and cross-entropy needs one a class: for two classes give the step"
+    " the loss nn.BCEWithLogitsLoss() and y.float(), for numbers nn.MSELoss()"
+)
 
 
 class Law(NamedTuple):
@@ -106,6 +110,9 @@ def matched(loss: Callable, outputs: Tensor, targets: Tensor) -> Tensor:
                 f"y has shape {tuple(targets.shape)}: give {tuple(outputs.shape)}, that of the"
                 " outputs"
             )
+    elif type(loss) is nn.CrossEntropyLoss or loss is F.cross_entropy:
+        if outputs.ndim == 2 and outputs.shape[1] == 1:  # the loss is 0 for all of class 0
+            raise ValueError(ONE_OUTPUT)
     return loss(outputs, targets)
 
 

@@ -608,10 +608,7 @@ class CompiledStep:
             raise CannotCompile(LOOPS_OFF)
         is_of_classes = losses.is_of_classes(self.law)
         if is_of_classes and self.parts[-1].width == 1:
-            raise ValueError(
-                "the model has one output, and cross-entropy needs one a class: give the step the"
-                " loss nn.BCEWithLogitsLoss() for two classes, nn.MSELoss() for numbers"
-            )
+            raise ValueError(losses.ONE_OUTPUT)
         of_labels = torch.int64 if is_of_classes else torch.float32
         for name, tensor, dtype in (("x", x, torch.float32), ("y", y, of_labels)):
             if tensor.dtype != dtype or not tensor.is_cpu or not tensor.is_contiguous():

@@ -286,6 +286,7 @@ def size_of_the_input(m, x):
         lambda m, x: F.relu6(m.second(m.first(x)) + 1, inplace=True),
         lambda m, x: F.hardtanh(m.second(m.first(x)), inplace=True),
         lambda m, x: m.second(m.first(input=x)),
+        lambda m, x: m.second(m.first(x)).detach(),  # what follows learns alone
         # sums whose two gradients are equal, of terms that write over theirs or are read again
         lambda m, x: (s := m.first(x)) + F.relu(m.second(s)),
         lambda m, x: F.relu(m.second(s := m.first(x))) + F.relu(m.third(s)),
@@ -399,6 +400,10 @@ def test_labels_of_another_number_or_shape_are_refused():
         step(x, torch.zeros(12))
     with pytest.raises(ValueError, match=r"y has shape \(6, 2\): give \(6, 1\)"):
         step(x, torch.zeros(6, 2))
+    with pytest.raises(ValueError, match="one output, and cross-entropy .* BCEWithLogitsLoss"):
+        compiled_step(model, sgd(model))(x, torch.zeros(6, dtype=torch.int64))
+    with pytest.raises(CannotCompile, match="LBFGS needs a closure"):
+        compiled_step(model, torch.optim.LBFGS(model.parameters()))
 
 
 def test_poolings_may_change():
