@@ -80,6 +80,19 @@ def convolutions(dtype: torch.dtype) -> None:
         layer(torch.rand(batch, 2, 16, 16, dtype=dtype)).sum().backward()
 
 
+def backbones(dtype: torch.dtype) -> None:
+    """The training step of networks with convolutions."""
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 3),
+        nn.BatchNorm2d(2),
+        nn.ReLU(),
+        SparseConv2d(2, 2, 3, density=0.5),
+        nn.Flatten(),
+    )
+    step = compiled_step(model, torch.optim.SGD(model.parameters(), lr=0.1))
+    step(torch.rand(3, 1, 8, 8, dtype=dtype), torch.zeros(3, dtype=torch.int64))
+
+
 @torch.no_grad()
 def binary_units(dtype: torch.dtype) -> None:
     """The loops of layers of binary units: sparse ones, and dense ones of few units."""
@@ -107,6 +120,7 @@ PARTS = [  # two that run at a time compile no loop of each other
     (binary_units, "float64"),
     (input_gradients, "float32"),
     (binary_units, "float32"),
+    (backbones, "float32"),
 ]
 
 

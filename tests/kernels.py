@@ -33,6 +33,7 @@ def forked(*options: str) -> Iterator[None]:
         return kernels[-1]
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")  # tests run beside each other
         patch.setattr(local_provisioner, "launch_kernel", launch)
         try:
             yield

@@ -222,7 +222,8 @@ def installed(built, tmp_path, *extras):
 
 
 def run(python, *words, folder):
-    environment = variables(PYTHONPATH=None)
+    # its loops serve this test alone: they are compiled in less time
+    environment = variables(PYTHONPATH=None, NUMBA_OPT="0")
     done = subprocess.run(
         [python, *words], cwd=folder, env=environment, capture_output=True, text=True
     )
