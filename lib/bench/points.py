@@ -173,7 +173,7 @@ def _paper() -> list[Point]:
     for density in convolutions.DENSITIES:
         for name, batch in itertools.product(convolutions.LAYERS, (BATCH, 1)):
             layer = Point("convolutions", partial(convolution, name), density=density, batch=batch)
-            points.append(replace(layer, on_one=True, rounds=3))
+            points.append(replace(layer, on_one=True))
         for name in convolutions.NETWORKS:
             step = Point("convolutions", partial(convolutional_steps, name), density=density)
             points.append(replace(step, on_one=True, turn=0.2))
