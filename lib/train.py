@@ -490,7 +490,7 @@ def _check_classes(
             outputs = f"{n_classes} outputs, for classes 0 to {n_classes - 1}"
             if n_classes == 1:
                 outputs = (
-                    "one output: give it one for each class, or, for two classes, give"
+                    "one output: give each class one, or train two classes by"
                     " loss=nn.BCEWithLogitsLoss()"
                 )
             raise ValueError(f"y_{part} holds class {int(beyond[0])}, but the model has {outputs}")

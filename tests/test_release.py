@@ -222,7 +222,7 @@ def installed(built, tmp_path, *extras):
 
 
 def run(python, *words, folder):
-    # its loops serve this test alone: they are compiled in less time
+    # the wheel's loops are compiled for one test: quickly, not well
     environment = variables(PYTHONPATH=None, NUMBA_OPT="0")
     done = subprocess.run(
         [python, *words], cwd=folder, env=environment, capture_output=True, text=True

@@ -110,9 +110,9 @@ def matched(loss: Callable, outputs: Tensor, targets: Tensor) -> Tensor:
                 f"y has shape {tuple(targets.shape)}: give {tuple(outputs.shape)}, that of the"
                 " outputs"
             )
-    elif type(loss) is nn.CrossEntropyLoss or loss is F.cross_entropy:
-        if outputs.ndim == 2 and outputs.shape[1] == 1:  # the loss is 0 for all of class 0
-            raise ValueError(ONE_OUTPUT)
+    is_of_classes = type(loss) is nn.CrossEntropyLoss or loss is F.cross_entropy
+    if is_of_classes and outputs.shape[1:] == (1,):  # the loss would be 0 for class 0
+        raise ValueError(ONE_OUTPUT)
     return loss(outputs, targets)
 
 
