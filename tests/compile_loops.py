@@ -1,14 +1,13 @@
 """Compile the loops that most tests call, once, before the processes of pytest-xdist start: else
 each of them compiles the same loops at the same time.
 
-Run as ``python -m tests.compile_loops``: one process a part, as many at a time as there are cores.
-What is in the cache is only loaded.
+Run as ``python -m tests.compile_loops``: in as many processes as there are cores. What is in the
+cache is only loaded.
 """
 
+import multiprocessing
 import os
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 
 import torch
 from torch import nn
@@ -113,27 +112,19 @@ def binary_units(dtype: torch.dtype) -> None:
 
 
 PARTS = [  # two that run at a time compile no loop of each other
-    (steps, "float32"),
-    (passes, "float64"),
-    (convolutions, "float32"),
-    (passes, "float32"),
-    (binary_units, "float64"),
-    (input_gradients, "float32"),
-    (binary_units, "float32"),
-    (backbones, "float32"),
+    (steps, torch.float32),
+    (passes, torch.float64),
+    (convolutions, torch.float32),
+    (passes, torch.float32),
+    (binary_units, torch.float64),
+    (input_gradients, torch.float32),
+    (binary_units, torch.float32),
+    (backbones, torch.float32),
 ]
 
 
-def compile_part(number: int) -> int:
-    """In a process of its own; its exit status."""
-    words = [sys.executable, "-m", "tests.compile_loops", str(number)]
-    return subprocess.run(words).returncode
-
-
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        part, dtype = PARTS[int(sys.argv[1])]
-        part(getattr(torch, dtype))
-    else:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            sys.exit(max(pool.map(compile_part, range(len(PARTS)))))
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), context) as pool:
+        for done in [pool.submit(part, dtype) for part, dtype in PARTS]:
+            done.result()
