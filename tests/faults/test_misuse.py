@@ -16,7 +16,6 @@ from lib._compiled import launch
 from lib.evolution import Evolution, evolve_, remove_
 from lib.layers import SparseLinear
 from lib.sparsify import Evolver, densify_, sparsify_
-from lib.support import make_support
 from lib.train import Settings
 
 
@@ -72,12 +71,6 @@ def pruned():
     net = mlp()
     prune.identity(net.linear1, "values")
     return net
-
-
-def test_an_evolver_of_pruned_values_is_refused():
-    net = pruned()
-    with pytest.raises(ValueError, match="pruned or normalised .* prune.remove"):
-        Evolver(net, sgd(net), every=1, steps=2)
 
 
 def test_links_move_once_pruning_is_permanent(layer, generator):
@@ -308,18 +301,6 @@ def test_older_copies_that_load_a_state_are_used(layer, x, generator):
     torch.testing.assert_close(best(x), net(x))
 
 
-def test_average_of_links_that_stand_still_is_that_of_the_matrices(layer, x, generator):
-    net = nn.Sequential(layer)
-    average = AveragedModel(net)
-    average.update_parameters(net)
-    first = layer.to_dense().detach().clone()
-    layer.replace_values_(torch.randn(layer.nnz, generator=generator).to(layer.values))
-    average.update_parameters(net)
-    desired = (first + layer.to_dense()) / 2
-    torch.testing.assert_close(average.module[0].to_dense(), desired)
-    torch.testing.assert_close(average(x), x @ desired.T + layer.bias)
-
-
 # ------------------------------------------------------------------------------ optimisers
 
 
@@ -478,14 +459,6 @@ def test_update_asks_for_the_optimiser_of_a_compiled_step(x, generator):
         evolve_(net.linear1, Evolution(), fraction=0.3, generator=generator)
 
 
-def test_compiled_step_refuses_an_optimiser_of_before_the_layers_were_sparse():
-    net = nn.Sequential(nn.Linear(12, 3))
-    optimiser = sgd(net)
-    sparsify_(net, start="magnitude", density=0.5)
-    with pytest.raises(train.CannotCompile, match="has not just the parameters of the model"):
-        train.compiled_step(net.float(), optimiser)
-
-
 @pytest.mark.parametrize("adam", [False, True])
 def test_an_optimiser_of_before_the_layers_were_replaced_does_not_step(x, adam):
     make = torch.optim.Adam if adam else torch.optim.SGD
@@ -523,17 +496,6 @@ def test_fit_takes_an_optimiser_of_some_layers():
     assert net.linear1.values.equal(before)
 
 
-def test_frozen_layers_keep_their_links_in_fit():
-    net = deep()
-    net.linear1.values.requires_grad_(False)
-    frozen, moving = net.linear1.support.keys, net.linear2.support.keys
-    settings = Settings(epochs=2, evolution=Evolution())
-    with pytest.warns(UserWarning, match="by autograd.*: linear1.values is frozen"):
-        train.fit(net, data.load("digits", limit=200), settings, seed=0)
-    assert net.linear1.support.keys.equal(frozen)
-    assert not net.linear2.support.keys.equal(moving)
-
-
 def test_fit_takes_an_optimiser_of_the_last_layer_and_of_the_loss():
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10)).float()
     scale = nn.Parameter(torch.ones(()))
@@ -561,45 +523,8 @@ def test_loss_of_ones_own_classes_is_taken():
 # ---------------------------------------------------------------------------------- links
 
 
-def test_layer_without_links_gives_its_bias_and_evolves_to_itself(x, generator):
-    none = torch.empty(0, dtype=torch.int64)
-    layer = SparseLinear(12, 9, support=make_support(none, none, 12, 9), generator=generator)
-    nn.init.normal_(layer.bias, generator=generator)
-    y = models.MLP(layer, nn.ReLU())(x)
-    assert y.equal(layer.bias.relu().expand(7, 9))
-    y.sum().backward()
-    assert layer.bias.grad.equal(7.0 * (layer.bias > 0))
-    assert evolve_(layer, Evolution(), fraction=0.3, generator=generator) == 0
-
-
 def small(seed):
     return models.mlp((12, 9, 3), density=0.4, dropout=0, seed=seed).float()
-
-
-def test_step_follows_links_that_were_loaded_under_it(x):
-    y, x = torch.arange(7) % 3, x.float()
-    fused, other = small(0), small(1)
-    step = train.compiled_step(fused, torch.optim.SGD(fused.parameters(), lr=0.1))
-    step(x, y)  # it has seen other links
-    fused.load_state_dict(other.state_dict())
-    plain = nn.Sequential(*other)
-    optimiser = torch.optim.SGD(plain.parameters(), lr=0.1)
-    for _ in range(3):
-        optimiser.zero_grad()
-        loss = nn.functional.cross_entropy(plain(x), y)
-        loss.backward()
-        optimiser.step()
-        assert step(x, y) == pytest.approx(loss.item(), rel=1e-5)
-    torch.testing.assert_close(fused.linear1.to_dense(), plain[0].to_dense())
-
-
-def test_step_refuses_momentum_of_another_number_of_links(x):
-    net, y = small(0), torch.arange(7) % 3
-    step = train.compiled_step(net, sgd(net))
-    step(x.float(), y)
-    net.load_state_dict(models.mlp((12, 9, 3), density=0.9).state_dict())
-    with pytest.raises(ValueError, match="load the optimiser's state too, or make a new optimiser"):
-        step(x.float(), y)
 
 
 # ---------------------------------------------------------------------------------- forks
