@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from lib import (
     Evolution,
-    Evolver,
     SparseConv2d,
     densify_,
     evolve_,
@@ -125,28 +124,6 @@ def test_from_dense_keeps_weights_at_the_links():
 def test_repr_says_the_density():
     text = repr(SparseConv2d(4, 5, 3, density=0.1))  # 18 of 180
     assert "4, 5, kernel_size=(3, 3)" in text and "links=18, density=10.00%" in text
-
-
-@pytest.mark.parametrize("grow", ["random", "gradient"])
-def test_evolution_keeps_the_number_of_links(grow):
-    layer = layer_of(3, 4, 3, padding=1)
-    optimiser = torch.optim.SGD(layer.parameters(), lr=0.01, momentum=0.9)
-    model, before = nn.Sequential(layer), layer.support.keys
-    evolver = Evolver(
-        model, optimiser, Evolution(grow=grow), every=2, steps=9, until=None, generator=seeded()
-    )
-    for _ in range(4):
-        optimiser.zero_grad()
-        model(images(5, 3, 8, 8)).square().sum().backward()
-        optimiser.step()
-        evolver.step()
-    assert len(layer.support.keys) == len(before) and not layer.support.keys.equal(before)
-    torch.testing.assert_close(
-        layer(images(2, 3, 8, 8)),
-        F.conv2d(images(2, 3, 8, 8), layer.to_dense(), layer.bias, padding=1),
-        rtol=1e-4,
-        atol=1e-4,
-    )
 
 
 def test_gradient_growth_takes_the_positions_of_largest_dense_gradient():
