@@ -167,9 +167,7 @@ def test_options_reach_the_layers():
     [
         ({"density": 0.5, "er_epsilon": 1.0}, "density = 0.5, er_epsilon = 1.0: give one of"),
         ({"sparse_output": True}, "sparse_output = True for a dense network: give density or er"),
-        ({"density": 0.5, "draw": "poisson"}, "unknown draw 'poisson'"),
         ({"draw": "poisson"}, "unknown draw 'poisson'"),
-        ({"density": 0.5, "start": "xavier"}, "start 'xavier' is unknown"),
     ],
 )
 def test_network_out_of_range_is_refused(options, sentence):

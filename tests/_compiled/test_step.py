@@ -19,7 +19,12 @@ from lib.evolution import AVERAGE, Evolution, evolve_
 from lib.support import make_support, random_support
 from lib.train import Settings, WeightAverage, fit
 from tests import test_train as training
-from tests._compiled.test_chains import dense_gradients, dense_twin, gradients
+from tests._compiled.test_chains import (
+    dense_gradients,
+    dense_twin,
+    descend_by_autograd,
+    gradients,
+)
 from tests.oracles import on_one_and_two_threads, same, seeded
 
 WIDTHS = (13, 20, 17, 5)
@@ -244,14 +249,6 @@ def test_steps_have_the_bits_of_one_thread_on_two(n, unit):
 
 
 # many steps, and what happens between them
-
-
-def descend_by_autograd(model, optimiser, x, y):
-    loss = F.cross_entropy(model(x), y)
-    optimiser.zero_grad()
-    loss.backward()
-    optimiser.step()
-    return loss.item()
 
 
 def evolve(model, optimiser):

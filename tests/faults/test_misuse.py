@@ -24,6 +24,11 @@ def layer(generator):
     return SparseLinear(12, 9, density=0.4, generator=generator)
 
 
+@pytest.fixture
+def net(layer):
+    return nn.Sequential(layer)
+
+
 def mlp(*widths):
     return models.mlp((64, *(widths or (16,)), 10), density=0.5).float()
 
@@ -105,8 +110,7 @@ def test_weight_says_what_to_read_instead(layer, use):
 
 
 @pytest.mark.parametrize("averaged", [2, 1])
-def test_average_that_is_older_than_the_links_is_refused(layer, x, generator, averaged):
-    net = nn.Sequential(layer)
+def test_average_that_is_older_than_the_links_is_refused(layer, net, x, generator, averaged):
     average = AveragedModel(net)
     for _ in range(averaged):
         average.update_parameters(net)
@@ -148,8 +152,7 @@ def exchanged(average, net):
         new.data.copy_(kept)
 
 
-def test_average_of_buffers_of_links_that_stand_still_is_right(layer, x, generator):
-    net = nn.Sequential(layer)
+def test_average_of_buffers_of_links_that_stand_still_is_right(layer, net, x, generator):
     average = copy.deepcopy(net)
     values = layer.values.detach().clone()
     for _ in range(20):
@@ -173,8 +176,7 @@ def averaged_by_other_data(average, net):
 @pytest.mark.parametrize(
     "averages", [averaged_by_buffers, averaged_by_data, averaged_by_other_data]
 )
-def test_average_of_links_that_moved_is_refused(layer, x, generator, averages):
-    net = nn.Sequential(layer)
+def test_average_of_links_that_moved_is_refused(net, x, generator, averages):
     average = copy.deepcopy(net)
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
     evolver = Evolver(net, optimiser, every=1, steps=9, generator=generator)
@@ -196,8 +198,9 @@ def second_network(net):
 
 
 @pytest.mark.parametrize(("make", "moves"), [(copy.deepcopy, "loads"), (second_network, "evolves")])
-def test_average_of_any_network_of_the_links_of_before_is_refused(layer, x, generator, make, moves):
-    net = nn.Sequential(layer)
+def test_average_of_any_network_of_the_links_of_before_is_refused(
+    layer, net, x, generator, make, moves
+):
     average = make(net)
     other = copy.deepcopy(net)
     evolve_(other[0], Evolution(), fraction=0.5, generator=generator)
@@ -209,8 +212,7 @@ def test_average_of_any_network_of_the_links_of_before_is_refused(layer, x, gene
     assert_refused(MIXED, lambda: average(x), lambda: net(x))
 
 
-def test_average_that_a_later_evolver_does_not_know_is_refused(layer, x, generator):
-    net = nn.Sequential(layer)
+def test_average_that_a_later_evolver_does_not_know_is_refused(net, x, generator):
     average = copy.deepcopy(net)
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
     for averages in ([average], []):
@@ -222,8 +224,7 @@ def test_average_that_a_later_evolver_does_not_know_is_refused(layer, x, generat
     assert_refused(MIXED, lambda: average(x))
 
 
-def test_average_that_loads_a_mixed_state_is_refused(layer, x, generator):
-    net = nn.Sequential(layer)
+def test_average_that_loads_a_mixed_state_is_refused(layer, net, x, generator):
     average = copy.deepcopy(net)
     evolve_(layer, Evolution(), fraction=0.5, generator=generator)
     new = net.state_dict()
@@ -237,8 +238,7 @@ def disturbed(values):
 
 
 @pytest.mark.parametrize("change", [disturbed, nn.init.zeros_])
-def test_an_older_copy_may_be_disturbed(layer, x, generator, change):
-    net = nn.Sequential(layer)
+def test_an_older_copy_may_be_disturbed(layer, net, x, generator, change):
     older = copy.deepcopy(net)
     evolve_(layer, Evolution(), fraction=0.5, generator=generator)
     with torch.no_grad():
@@ -246,8 +246,7 @@ def test_an_older_copy_may_be_disturbed(layer, x, generator, change):
     assert net(x).shape == older(x).shape
 
 
-def test_average_of_whole_states_is_that_of_the_values(layer, x, generator):
-    net = nn.Sequential(layer)
+def test_average_of_whole_states_is_that_of_the_values(layer, net, x, generator):
     average = copy.deepcopy(net)
     layer.values.data.mul_(3)
     states = average.state_dict(), net.state_dict()
@@ -261,8 +260,7 @@ def test_average_of_whole_states_is_that_of_the_values(layer, x, generator):
     assert_refused(sentence, lambda: average.load_state_dict(mean))
 
 
-def test_copies_of_another_dtype_are_no_averages(layer, x, generator):
-    net = nn.Sequential(layer)
+def test_copies_of_another_dtype_are_no_averages(layer, net, x, generator):
     best = copy.deepcopy(net)
     evolve_(layer, Evolution(), fraction=0.5, generator=generator)
     best.half()
@@ -282,8 +280,7 @@ def test_copies_that_learn_by_themselves_are_no_averages(layer, x, generator):
     assert not nets[0][0].support.keys.equal(nets[1][0].support.keys)
 
 
-def test_copies_that_are_pruned_are_no_averages(layer, x, generator):
-    net = nn.Sequential(layer)
+def test_copies_that_are_pruned_are_no_averages(layer, net, x, generator):
     pruned = copy.deepcopy(net)
     prune.l1_unstructured(pruned[0], "values", 0.5)
     evolve_(layer, Evolution(), fraction=0.5, generator=generator)
@@ -291,8 +288,7 @@ def test_copies_that_are_pruned_are_no_averages(layer, x, generator):
     assert torch.equal(pruned(x), before) and net(x).shape == before.shape
 
 
-def test_older_copies_that_load_a_state_are_used(layer, x, generator):
-    net = nn.Sequential(layer)
+def test_older_copies_that_load_a_state_are_used(layer, net, x, generator):
     best, saved = copy.deepcopy(net), copy.deepcopy(net.state_dict())
     evolve_(layer, Evolution(), fraction=0.5, generator=generator)
     best.load_state_dict(saved)  # its own links
