@@ -1,6 +1,5 @@
 """Chromium without a window, for tests of the site: told what to do by its DevTools protocol."""
 
-import base64
 import json
 import os
 import shutil
@@ -127,11 +126,6 @@ class Browser:
             elif event["method"] == "Log.entryAdded" and said["entry"]["level"] == "error":
                 found.append(f"{said['entry']['text']} {said['entry'].get('url', '')}")
         return found
-
-    def picture(self, path: Path) -> None:
-        """Write the whole page as PNG."""
-        shown = self.send("Page.captureScreenshot", captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(shown["data"]))
 
 
 def until(is_true, seconds: float = SECONDS) -> None:

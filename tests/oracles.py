@@ -4,6 +4,7 @@ import torch
 from scipy import stats
 
 from lib._compiled import launch
+from lib.layers import SparseLinear
 from lib.support import make_support
 
 
@@ -18,6 +19,16 @@ def on_one_and_two_threads(compute):
         with launch.on_threads(threads):
             results.append(compute())
     return results
+
+
+def same(first, second):
+    """Whether as many tensors agree to the bit."""
+    return all(torch.equal(*pair) for pair in zip(first, second, strict=True))
+
+
+def links_of(net):
+    """The keys of all links, layer by layer."""
+    return [layer.support.keys for layer in net.modules() if isinstance(layer, SparseLinear)]
 
 
 def is_valid(support):

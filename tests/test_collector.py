@@ -27,16 +27,16 @@ def inputs(seed, n_steps=3, n_uses=2):
     return torch.rand(n_steps, n_uses, 6, 5, generator=generator)
 
 
-def watch(layer, steps, at_once=True, scaler=None):
+def watch(layer, steps, at_once=True):
     """What was collected in these steps, and the (steps, n_out, n_in) gradients by autograd."""
-    collector, gradients = Collector(scaler), []
+    collector, gradients = Collector(), []
     collector.start({"layer": layer})
     for step, uses in enumerate(steps):
         collector.step = step
         layer.values.grad = None
         losses = [(1 + step) * (layer(x) ** 2).sum() for x in uses]
         for loss in [sum(losses)] if at_once else losses:
-            loss.backward() if scaler is None else scaler.scale(loss).backward()
+            loss.backward()
         gradients.append(layer.values.grad.view(layer.out_features, layer.in_features).clone())
     collector.stop()
     return collector, torch.stack(gradients)
@@ -103,18 +103,6 @@ def test_momentum_decays_over_a_step_that_saw_no_batch():
     gradients[1] = 0
     site = site_of(collector.collected())
     torch.testing.assert_close(site.gradient(smoothing=BETA), momentum(gradients))
-
-
-def test_gradients_are_divided_by_the_scale_of_their_batch():
-    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)
-    layer, steps = full_layer(), inputs(1)
-    desired, _ = watch(layer, steps)
-    actual, scaled = watch(layer, steps, scaler=scaler)
-    assert scaled.abs().max() > 2.0**16
-    for (x, grad_y, step), wanted in zip(
-        actual.batches["layer"], desired.batches["layer"], strict=True
-    ):
-        assert torch.equal(x, wanted[0]) and torch.equal(grad_y, wanted[1]) and step == wanted[2]
 
 
 @pytest.fixture

@@ -151,16 +151,6 @@ def test_new_links_have_the_standard_deviation_asked_for(generator):
     assert abs(layer.values.var() - 0.25) < 5 * 0.25 * math.sqrt(2 / 10_000)
 
 
-def test_training_goes_on_after_a_removal_while_the_last_loss_is_kept():
-    layer, x = SparseLinear(6, 5, density=1.0), torch.rand(3, 6)
-    loss = layer(x).sum()
-    loss.backward()  # the graph of this loss lives on with its name
-    remove_(layer, Evolution(), fraction=0.5, generator=seeded(0))
-    layer(x).sum().backward()
-    desired = x.sum(0)[layer.col.long()]
-    torch.testing.assert_close(layer.values.grad, desired)
-
-
 # drop rules: 4 positive weights, 4 negative ones, 2 zeros; .2 and -.1 twice
 
 WEIGHTS = [0.5, -0.1, 0.0, 0.2, -0.4, 0.2, -0.1, 0.9, 0.0, -0.3]
@@ -223,18 +213,6 @@ def test_soft_drop_keeps_links_by_a_power_of_their_weights(done, power):
 # where the new links are
 
 
-def test_evolution_by_gradient_links_the_largest_free_gradients(generator):
-    layer = SparseLinear(12, 9, density=0.3, generator=generator)
-    x, grad_y = torch.randn(12, 5, generator=generator), torch.randn(9, 5, generator=generator)
-    rules, old = Evolution("magnitude", "gradient"), layer.support.keys
-    dropped = evolution.drop_magnitude(layer.values, 0.3, generator=generator)
-    score = (grad_y @ x.t()).abs().flatten()
-    score[old[~dropped]] = -1  # a position just dropped is free
-    grown = score.topk(int(dropped.sum())).indices
-    evolve_(layer, rules, fraction=0.3, generator=generator, x=x, grad_y=grad_y)
-    assert torch.equal(layer.support.keys, torch.cat([old[~dropped], grown]).sort().values)
-
-
 @pytest.mark.parametrize("regrow", [True, False])
 def test_evolution_by_ch3_l3_scores_by_the_links_kept(regrow, generator):
     layer = SparseLinear(12, 9, density=0.3, generator=generator)
@@ -283,15 +261,6 @@ def test_share_of_the_links_follows_the_schedule(schedule, done, share):
     final = {} if schedule == "constant" else {"final_share": 0.2, "schedule_end": 0.5}
     rules = Evolution(density_schedule=schedule, **final)
     assert rules.share_at(done) == pytest.approx(share, abs=1e-15)
-
-
-@pytest.mark.parametrize(("schedule", "last"), [("cubic", 0.25), ("sigmoid", 0.4), ("cubic", 0.9)])
-def test_share_is_the_final_one_at_the_last_update(schedule, last):
-    rules = Evolution(density_schedule=schedule, final_share=0.2, schedule_end=0.5)
-    assert rules.share_at(last, last) == pytest.approx(0.2, abs=1e-15)
-    late = replace(rules, schedule_end=min(0.5, last))
-    shares = [rules.share_at(done / 20, last) for done in range(21)]
-    assert shares == [late.share_at(done / 20) for done in range(21)]
 
 
 @pytest.mark.parametrize(
@@ -669,10 +638,6 @@ REFUSED = [  # fields out of range: faults/test_bad_values
     (lambda: Evolution(grow="rigl"), r'; SET is Evolution\(\), RigL is Evolution\("magnitu'),
     (lambda: Evolution(final_share=0.5), "final_share = 0.5 with a constant density_schedule"),
     (lambda: Settings(1, evolution=SHRINKING), "epochs = 1 with a density_schedule leaves no upd"),
-    (
-        lambda: remove_(half_full(), Evolution(), fraction=1, generator=seeded(0)),
-        "fraction = 1 is out of range",
-    ),
     (lambda: update(half_full(), SHRINKING, 0.3), "use evolve_layers_"),
     (lambda: update(half_full(), MOVING, 0.3), "use evolve_layers_"),
     (updated_at(1, 10, MOVING), "needs an optimiser with one: SGD with momentum, or Adam"),

@@ -201,13 +201,6 @@ def test_momentum_of_growth_is_that_of_most_training():
     assert growth.grow_momentum(site, 2, generator=seeded(0)).tolist() == [0, 1]  # .9, then .895
 
 
-def test_gradient_of_the_links_is_the_mean_over_batches():
-    x, grad_y = torch.randn(4, 6, generator=seeded(0)), torch.randn(3, 6, generator=seeded(1))
-    keys = torch.tensor([1, 4, 6, 11])
-    site = Site(4, 3, torch.arange(12), x, grad_y, kept_keys=keys, batch_sizes=(3, 2, 1))
-    torch.testing.assert_close(site.link_gradient(), (grad_y @ x.t()).flatten()[keys] / 3)
-
-
 @pytest.mark.parametrize("rule", [growth.grow_momentum, growth.grow_gradient])
 def test_growth_by_gradients_without_any_is_refused(rule):
     assert rule.needs_gradient

@@ -7,7 +7,6 @@ import math
 import re
 import tracemalloc
 import warnings
-from functools import partial
 
 import pytest
 import torch
@@ -96,18 +95,6 @@ def test_empty_batch_gives_no_rows_and_gradients_of_zero(shape, bias, implementa
 
 
 # transforms, graphs and exports, as of nn.Linear
-
-
-def test_layer_is_called_with_the_state_of_another(generator):
-    layer, x = sparse(), torch.randn(6, 7, generator=generator)
-    other = SparseLinear(7, 5, density=0.8, generator=generator)
-    assert not torch.equal(layer.support.keys, other.support.keys)
-    gradients = []
-    for call in (other, partial(torch.func.functional_call, layer, other.state_dict())):
-        of_call = x.clone().requires_grad_()
-        call(of_call).sin().sum().backward()
-        gradients.append(of_call.grad)
-    torch.testing.assert_close(*gradients)
 
 
 def test_layer_whose_memory_is_empty_keeps_its_links_or_is_refused():

@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib.evolution import Evolution
-from lib.layers import SparseLinear
 from lib.sparsify import Evolver, densify_, sparsify_
+from tests.oracles import links_of, same
 
 RIGL = Evolution(drop="magnitude", grow="gradient", gradient_batches=2)
 CLASSES = 5
@@ -95,14 +95,6 @@ def train(called, name, optimiser, evolver, steps):
         evolver.step()
         losses.append(loss.item())
     return losses
-
-
-def links_of(net):
-    return [layer.support.keys for layer in net.modules() if isinstance(layer, SparseLinear)]
-
-
-def same(first, second):
-    return all(map(torch.equal, first, second))
 
 
 @pytest.mark.parametrize(

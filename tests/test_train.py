@@ -378,19 +378,6 @@ def test_schedule_sets_the_learning_rate_of_every_group_of_a_given_optimiser():
     assert optimiser.param_groups[1]["weight_decay"] == 0.5
 
 
-def test_given_optimiser_takes_the_steps():
-    model = network("dense", dropout=0.0)
-    twin = copy.deepcopy(model)
-    how = settings("dense", epochs=1, batch_size=60)
-    adam = torch.optim.Adam(model.parameters(), lr=how.learning_rate)
-    fit(model, split(), how, seed=0, optimiser=adam)
-    optimiser = torch.optim.Adam(twin.parameters(), lr=how.learning_rate)
-    x, y = part(60, 1)
-    F.cross_entropy(twin(x.double()), y).backward()
-    optimiser.step()
-    torch.testing.assert_close(list(model.parameters()), list(twin.parameters()))
-
-
 def squares(logits, y):
     """Mean squared distance to the indicator of the class."""
     return F.mse_loss(logits, F.one_hot(y, 3).to(logits))
@@ -519,29 +506,6 @@ def test_average_begins_when_a_parameter_begins_to_learn():
         torch.testing.assert_close(model[1].weight.detach(), desired)
 
 
-def test_average_of_a_link_moves_with_it():
-    model = network("SET")
-    layer = model.linear1
-    optimiser = train.make_optimiser(model, settings("SET"))
-    average = WeightAverage(model, optimiser, decay=0.5)
-    x, y = part(60, 1)
-    for _ in range(3):
-        optimiser.zero_grad()
-        squares(model(x.double()), y).backward()
-        optimiser.step()
-    with average.in_place():
-        before = layer.to_dense().detach()
-    old = set(layer.support.keys.tolist())
-    rules = Evolution(regrow_dropped=False)
-    evolve_(layer, rules, fraction=0.3, generator=torch.Generator(), optimiser=optimiser)
-    with average.in_place():
-        after = layer.to_dense().detach().flatten()
-    kept = torch.tensor(sorted(old & set(layer.support.keys.tolist())))
-    grown = torch.tensor(sorted(set(layer.support.keys.tolist()) - old))
-    assert len(grown) and (after[grown] == 0).all()
-    assert torch.equal(after[kept], before.flatten()[kept])
-
-
 def test_refused_training_leaves_the_optimiser_as_it_was():
     model, how = network("dense"), settings("dense", epochs=1, averaging=0.9)
     optimiser = train.make_optimiser(model, how)
@@ -593,15 +557,6 @@ def test_weights_that_the_optimiser_does_not_train_are_not_averaged(tmp_path):
     fit(model, split(), how, seed=0, optimiser=optimiser, **place)
     assert torch.equal(frozen, before)
     assert set(optimiser.state) == set(trained)
-
-
-def test_optimiser_used_twice_is_averaged_once_a_step():
-    model, how = network("dense"), settings("dense", epochs=1, averaging=0.9)
-    optimiser = train.make_optimiser(model, how)
-    for _ in range(2):
-        fit(model, split(), how, seed=0, optimiser=optimiser)
-    counts = {optimiser.state[p]["averaged"] for p in model.parameters()}
-    assert counts == {2 * math.ceil(60 / 16)}
 
 
 def test_average_outlives_a_reset_of_the_optimiser():
@@ -723,13 +678,6 @@ def test_best_state_has_the_links_it_was_evaluated_with():
     assert train.accuracy(best, x.flatten(1).double(), y) == desired
 
 
-def test_run_without_validation_has_no_best_state():
-    history = fit(network("SET"), split(valid=False), settings(), seed=0)
-    assert history.best_state is None
-    assert {row["valid_accuracy"] for row in history.metrics} == {None}
-    assert all(0 <= row["test_accuracy"] <= 1 for row in history.metrics)
-
-
 def test_tuning_never_sees_the_test_part():
     data, model = split(), network("SET")
     data.x_test.fill_(math.nan)
@@ -791,35 +739,6 @@ def test_logits_that_are_nan_have_no_accuracy(width, bad):
     assert train.accuracy(nn.Identity(), logits, y) in (0, 1)
     logits[bad, -1] = math.nan
     assert math.isnan(train.accuracy(nn.Identity(), logits, y))
-
-
-def binary_split():
-    """Examples of two classes, 0.0 and 1.0, by the sign of a feature."""
-    x = torch.randn(80, 3, generator=torch.Generator().manual_seed(0))
-    y = (x[:, 0] > 0).to(x)
-    parts = x[:40], y[:40], x[40:60], y[40:60], x[60:], y[60:]
-    return Split(*parts, name="signs", source="here", sha256="")
-
-
-def with_logits(z, y):
-    return F.binary_cross_entropy_with_logits(z.flatten(), y)
-
-
-@pytest.mark.parametrize(
-    ("end", "loss"),
-    [
-        ([], with_logits),
-        ([nn.Flatten(0)], lambda z, y: F.soft_margin_loss(z, 2 * y - 1)),
-        ([nn.Sigmoid(), nn.Flatten(0)], nn.BCELoss()),
-    ],
-)
-def test_network_of_one_output_has_its_accuracy(end, loss):
-    model = nn.Sequential(nn.Linear(3, 1, bias=False), *end)
-    model[0].weight.data = torch.tensor([[1.0, 0, 0]])  # right
-    history = fit(model, binary_split(), Settings(2, learning_rate=1e-3), seed=0, loss=loss)
-    assert [row["test_accuracy"] for row in history.metrics] == [1, 1]
-    assert history.metrics[0]["valid_accuracy"] == history.final["test_accuracy"] == 1
-    assert history.best_state is not None
 
 
 def test_epoch_without_an_accuracy_is_not_the_best():
@@ -998,24 +917,6 @@ def test_checkpoint_of_a_gpu_is_read_on_the_cpu(tmp_path, monkeypatch):
     assert torch.equal(weights, torch.ones(3)) and not weights.is_cuda
 
 
-@pytest.mark.faults("killed at any moment")
-def test_checkpoint_is_replaced_as_a_whole(tmp_path, monkeypatch):
-    path, save = tmp_path / "loop.pt", torch.save
-    checkpoints.save(path, {"epoch": 1})
-
-    def save_half(state, file):
-        save(state, file)
-        file.truncate(100)
-        raise Stop
-
-    with monkeypatch.context() as patch, pytest.raises(Stop):
-        patch.setattr(torch, "save", save_half)
-        checkpoints.save(path, {"epoch": 2})
-    assert checkpoints.load(path) == {"epoch": 1}
-    checkpoints.save(path, {"epoch": 2})
-    assert checkpoints.load(path) == {"epoch": 2}
-
-
 class Odd:
     """What a checkpoint may not hold: reading it could run any code."""
 
@@ -1090,17 +991,6 @@ def test_growth_by_gradient_sees_augmented_images(augmented):
     fit_pictures("RigL", epochs=3)  # after the last epoch links are removed, and none grown
     epoch, gradient = [16, 16, 16, 12], [16] * RIGL.gradient_batches
     assert [len(x) for x, _ in augmented] == 2 * (epoch + gradient) + epoch
-
-
-def test_collected_inputs_and_gradients_are_those_of_prepared_batches():
-    model, (x, y) = network("SET"), part(60, 1)
-    x, seeds = x.flatten(1).double(), [torch.Generator().manual_seed(3) for _ in range(2)]
-    actual = train.collect(model, x, y, 16, 2, seeds[0], prepare=lambda batch: 1 - 2 * batch)
-    desired = train.collect(model, 1 - 2 * x, y, 16, 2, seeds[1])
-    for name in ("linear1", "linear2"):
-        assert actual[name].pop("batch_sizes") == desired[name].pop("batch_sizes") == (16, 16)
-        assert actual[name].pop("steps") == desired[name].pop("steps") == (0, 1)
-        assert same_state(actual[name], desired[name])
 
 
 # laws of the whole run
@@ -1306,10 +1196,3 @@ REFUSED = [  # fields out of range: faults/test_bad_values
 def test_what_cannot_be_is_refused(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call()
-
-
-def test_weights_that_two_modules_share_decay_once():
-    first, second = nn.Linear(3, 3), nn.Linear(3, 3)
-    second.weight = first.weight
-    groups = train.make_optimiser(nn.Sequential(first, second), settings()).param_groups
-    assert [len(group["params"]) for group in groups] == [1, 2]

@@ -19,8 +19,13 @@ from lib.evolution import AVERAGE, Evolution, evolve_
 from lib.support import make_support, random_support
 from lib.train import Settings, WeightAverage, fit
 from tests import test_train as training
-from tests.oracles import on_one_and_two_threads, seeded
-from tests.test_kernels import kept, printed_splash, printed_srelu
+from tests._compiled.test_chains import (
+    dense_gradients,
+    dense_twin,
+    descend_by_autograd,
+    gradients,
+)
+from tests.oracles import on_one_and_two_threads, same, seeded
 
 WIDTHS = (13, 20, 17, 5)
 P = 0.3
@@ -80,47 +85,11 @@ def sgd(model, lr=0.05, momentum=0.9, **options):
     return torch.optim.SGD(model.parameters(), lr, momentum, fused=True, **options)
 
 
-def gradients(model, x, y):
-    """Loss and gradients of a step: without momentum and decay its momentum is the gradient."""
-    optimiser = sgd(model, lr=0.0, momentum=0.0)
-    loss = CompiledStep(model, optimiser)(x, y)
-    return loss, [optimiser.state[p]["momentum_buffer"] for p in model.parameters()]
-
-
-def dense_logits(model, x):
-    """By dense float64 weights, formulas as printed, the hash as published; and of each parameter
-    its leaf, with what takes its links.
-    """
-    leaves = []
-    for module in model:
-        own = [p.detach().double().requires_grad_() for p in module.parameters()]
-        if isinstance(module, layers.SparseLinear):
-            own[0] = module.to_dense().detach().double().requires_grad_()
-            x = F.linear(x, *own)
-            leaves.append((own[0], lambda g, s=module.support: g[s.row.long(), s.col.long()]))
-            own = own[1:]
-        elif isinstance(module, layers.Standardise):
-            x = (x - module.mean.double()) / module.std.double()
-        elif isinstance(module, activations.SReLU):
-            x = printed_srelu(x, *own[0])
-        elif isinstance(module, activations.Splash):
-            x = printed_splash(x, module.hinges.double(), *own[0])
-        elif isinstance(module, layers.Dropout):
-            if module.p > 0:
-                law = launch.dropout_law(module.p, module.seed, 0)
-                x = x * kept(law, *x.shape) / (1 - module.p)
-        else:
-            x = torch.where(x > 0, x, getattr(module, "negative_slope", 0.0) * x)
-        leaves += [(leaf, lambda g: g) for leaf in own]
-    return x, leaves
-
-
-def dense_gradients(model, x, y):
-    """The same by :func:`dense_logits`."""
-    logits, leaves = dense_logits(model, x.double())
-    loss = (logits.logsumexp(1) - logits[torch.arange(len(x)), y]).mean()
-    grads = torch.autograd.grad(loss, [leaf for leaf, _ in leaves])
-    return loss.item(), [taken(g) for g, (_, taken) in zip(grads, leaves, strict=True)]
+def dense_input_gradient(model, x, y):
+    """That of the inputs, in evaluation mode."""
+    x = x.double().requires_grad_()
+    with launch.use_implementation("torch"):
+        return torch.autograd.grad(F.cross_entropy(dense_twin(model).eval()(x), y), x)[0]
 
 
 def largest_error(actual, desired):
@@ -189,16 +158,6 @@ def test_index_names_the_examples_of_the_batch():
 # gradients at the inputs
 
 
-def input_gradients(n, links=0.3, unit="srelu", **options):
-    """The one of a step of a network with dropout, and by dense float64 of it without."""
-    model, (x, y) = network(unit, links, **options), examples(n)
-    step = CompiledStep(model, sgd(model))
-    x_double = x.double().requires_grad_()
-    logits, _ = dense_logits(network(unit, links, p=0.0, **options), x_double)
-    loss = F.cross_entropy(logits, y)
-    return step.gradient_at(x, y), torch.autograd.grad(loss, x_double)[0]
-
-
 @pytest.mark.parametrize(
     ("unit", "n", "links", "is_standardised"),
     [
@@ -210,7 +169,9 @@ def input_gradients(n, links=0.3, unit="srelu", **options):
 def test_gradient_at_inputs_is_that_of_dense_float64_without_dropout(
     unit, n, links, is_standardised
 ):
-    actual, desired = input_gradients(n, links, unit, is_standardised=is_standardised)
+    model, (x, y) = network(unit, links, is_standardised=is_standardised), examples(n)
+    desired = dense_input_gradient(model, x, y)
+    actual = CompiledStep(model, sgd(model)).gradient_at(x, y)
     assert largest_error([actual], [desired]) <= 1e-5  # see above
 
 
@@ -220,9 +181,7 @@ def test_gradient_at_inputs_has_their_shape_also_where_they_are_many():
     model, (x, y) = network("relu", widths=widths, p=0.0), examples(20, widths)
     step = CompiledStep(model, sgd(model))
     found = step.gradient_at(x.view(20, 10, 15), y)
-    x_double = x.double().requires_grad_()
-    F.cross_entropy(dense_logits(model, x_double)[0], y).backward()
-    assert largest_error([found.view(20, 150)], [x_double.grad]) <= 1e-5
+    assert largest_error([found.view(20, 150)], [dense_input_gradient(model, x, y)]) <= 1e-5
     with pytest.raises(ValueError, match="y holds class 5: the model has 5 classes, 0 to 4"):
         step.gradient_at(x, torch.full((20,), 5))
 
@@ -249,10 +208,6 @@ def test_gradients_at_inputs_change_no_step_and_have_the_same_bits_on_two_thread
 
 def momenta(optimiser, model):
     return [optimiser.state[p]["momentum_buffer"] for p in model.parameters()]
-
-
-def same(one, other):
-    return all(map(torch.equal, one, other))
 
 
 def tensors(optimiser, model):
@@ -294,14 +249,6 @@ def test_steps_have_the_bits_of_one_thread_on_two(n, unit):
 
 
 # many steps, and what happens between them
-
-
-def descend_by_autograd(model, optimiser, x, y):
-    loss = F.cross_entropy(model(x), y)
-    optimiser.zero_grad()
-    loss.backward()
-    optimiser.step()
-    return loss.item()
 
 
 def evolve(model, optimiser):
@@ -799,24 +746,6 @@ def test_fit_of_a_model_with_hooks_differs_by_rounding(method, options, objectiv
     assert training.same_rows(history.links, desired.links)
     for one, other in zip(model.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("method", "options", "stops"),
-    [("SET", {}, [2, 4]), ("RigL", {"averaging": 0.9}, [1]), ("SET", {"augmentation": 1.0}, [3])],
-    ids=str,
-)
-def test_interrupted_run_of_compiled_steps_continues_to_the_same_bits(
-    method, options, stops, tmp_path, calls
-):
-    def run(method, **others):
-        model = training.network(method)
-        how = training.settings(method, **options)
-        return model, fit(model, training.split(), how, seed=7, **others)
-
-    actual = training.run_stopped(run, method, tmp_path / "run.pt", stops)
-    assert training.same_run(actual, run(method))
-    assert len(calls) == 2 * 5 * 4
 
 
 # copies, and memory that moves

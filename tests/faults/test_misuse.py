@@ -16,13 +16,17 @@ from lib._compiled import launch
 from lib.evolution import Evolution, evolve_, remove_
 from lib.layers import SparseLinear
 from lib.sparsify import Evolver, densify_, sparsify_
-from lib.support import make_support
 from lib.train import Settings
 
 
 @pytest.fixture
 def layer(generator):
     return SparseLinear(12, 9, density=0.4, generator=generator)
+
+
+@pytest.fixture
+def net(layer):
+    return nn.Sequential(layer)
 
 
 def mlp(*widths):
@@ -74,12 +78,6 @@ def pruned():
     return net
 
 
-def test_an_evolver_of_pruned_values_is_refused():
-    net = pruned()
-    with pytest.raises(ValueError, match="pruned or normalised .* prune.remove"):
-        Evolver(net, sgd(net), every=1, steps=2)
-
-
 def test_links_move_once_pruning_is_permanent(layer, generator):
     prune.l1_unstructured(layer, "values", amount=0.5)
     prune.remove(layer, "values")
@@ -112,8 +110,7 @@ def test_weight_says_what_to_read_instead(layer, use):
 
 
 @pytest.mark.parametrize("averaged", [2, 1])
-def test_average_that_is_older_than_the_links_is_refused(layer, x, generator, averaged):
-    net = nn.Sequential(layer)
+def test_average_that_is_older_than_the_links_is_refused(layer, net, x, generator, averaged):
     average = AveragedModel(net)
     for _ in range(averaged):
         average.update_parameters(net)
@@ -155,8 +152,7 @@ def exchanged(average, net):
         new.data.copy_(kept)
 
 
-def test_average_of_buffers_of_links_that_stand_still_is_right(layer, x, generator):
-    net = nn.Sequential(layer)
+def test_average_of_buffers_of_links_that_stand_still_is_right(layer, net, x, generator):
     average = copy.deepcopy(net)
     values = layer.values.detach().clone()
     for _ in range(20):
@@ -180,8 +176,7 @@ def averaged_by_other_data(average, net):
 @pytest.mark.parametrize(
     "averages", [averaged_by_buffers, averaged_by_data, averaged_by_other_data]
 )
-def test_average_of_links_that_moved_is_refused(layer, x, generator, averages):
-    net = nn.Sequential(layer)
+def test_average_of_links_that_moved_is_refused(net, x, generator, averages):
     average = copy.deepcopy(net)
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
     evolver = Evolver(net, optimiser, every=1, steps=9, generator=generator)
@@ -203,8 +198,9 @@ def second_network(net):
 
 
 @pytest.mark.parametrize(("make", "moves"), [(copy.deepcopy, "loads"), (second_network, "evolves")])
-def test_average_of_any_network_of_the_links_of_before_is_refused(layer, x, generator, make, moves):
-    net = nn.Sequential(layer)
+def test_average_of_any_network_of_the_links_of_before_is_refused(
+    layer, net, x, generator, make, moves
+):
     average = make(net)
     other = copy.deepcopy(net)
     evolve_(other[0], Evolution(), fraction=0.5, generator=generator)
@@ -216,8 +212,7 @@ def test_average_of_any_network_of_the_links_of_before_is_refused(layer, x, gene
     assert_refused(MIXED, lambda: average(x), lambda: net(x))
 
 
-def test_average_that_a_later_evolver_does_not_know_is_refused(layer, x, generator):
-    net = nn.Sequential(layer)
+def test_average_that_a_later_evolver_does_not_know_is_refused(net, x, generator):
     average = copy.deepcopy(net)
     optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
     for averages in ([average], []):
@@ -229,8 +224,7 @@ def test_average_that_a_later_evolver_does_not_know_is_refused(layer, x, generat
     assert_refused(MIXED, lambda: average(x))
 
 
-def test_average_that_loads_a_mixed_state_is_refused(layer, x, generator):
-    net = nn.Sequential(layer)
+def test_average_that_loads_a_mixed_state_is_refused(layer, net, x, generator):
     average = copy.deepcopy(net)
     evolve_(layer, Evolution(), fraction=0.5, generator=generator)
     new = net.state_dict()
@@ -244,8 +238,7 @@ def disturbed(values):
 
 
 @pytest.mark.parametrize("change", [disturbed, nn.init.zeros_])
-def test_an_older_copy_may_be_disturbed(layer, x, generator, change):
-    net = nn.Sequential(layer)
+def test_an_older_copy_may_be_disturbed(layer, net, x, generator, change):
     older = copy.deepcopy(net)
     evolve_(layer, Evolution(), fraction=0.5, generator=generator)
     with torch.no_grad():
@@ -253,8 +246,7 @@ def test_an_older_copy_may_be_disturbed(layer, x, generator, change):
     assert net(x).shape == older(x).shape
 
 
-def test_average_of_whole_states_is_that_of_the_values(layer, x, generator):
-    net = nn.Sequential(layer)
+def test_average_of_whole_states_is_that_of_the_values(layer, net, x, generator):
     average = copy.deepcopy(net)
     layer.values.data.mul_(3)
     states = average.state_dict(), net.state_dict()
@@ -268,8 +260,7 @@ def test_average_of_whole_states_is_that_of_the_values(layer, x, generator):
     assert_refused(sentence, lambda: average.load_state_dict(mean))
 
 
-def test_copies_of_another_dtype_are_no_averages(layer, x, generator):
-    net = nn.Sequential(layer)
+def test_copies_of_another_dtype_are_no_averages(layer, net, x, generator):
     best = copy.deepcopy(net)
     evolve_(layer, Evolution(), fraction=0.5, generator=generator)
     best.half()
@@ -289,8 +280,7 @@ def test_copies_that_learn_by_themselves_are_no_averages(layer, x, generator):
     assert not nets[0][0].support.keys.equal(nets[1][0].support.keys)
 
 
-def test_copies_that_are_pruned_are_no_averages(layer, x, generator):
-    net = nn.Sequential(layer)
+def test_copies_that_are_pruned_are_no_averages(layer, net, x, generator):
     pruned = copy.deepcopy(net)
     prune.l1_unstructured(pruned[0], "values", 0.5)
     evolve_(layer, Evolution(), fraction=0.5, generator=generator)
@@ -298,26 +288,13 @@ def test_copies_that_are_pruned_are_no_averages(layer, x, generator):
     assert torch.equal(pruned(x), before) and net(x).shape == before.shape
 
 
-def test_older_copies_that_load_a_state_are_used(layer, x, generator):
-    net = nn.Sequential(layer)
+def test_older_copies_that_load_a_state_are_used(layer, net, x, generator):
     best, saved = copy.deepcopy(net), copy.deepcopy(net.state_dict())
     evolve_(layer, Evolution(), fraction=0.5, generator=generator)
     best.load_state_dict(saved)  # its own links
     net(x), best(x)
     best.load_state_dict(net.state_dict())
     torch.testing.assert_close(best(x), net(x))
-
-
-def test_average_of_links_that_stand_still_is_that_of_the_matrices(layer, x, generator):
-    net = nn.Sequential(layer)
-    average = AveragedModel(net)
-    average.update_parameters(net)
-    first = layer.to_dense().detach().clone()
-    layer.replace_values_(torch.randn(layer.nnz, generator=generator).to(layer.values))
-    average.update_parameters(net)
-    desired = (first + layer.to_dense()) / 2
-    torch.testing.assert_close(average.module[0].to_dense(), desired)
-    torch.testing.assert_close(average(x), x @ desired.T + layer.bias)
 
 
 # ------------------------------------------------------------------------------ optimisers
@@ -478,14 +455,6 @@ def test_update_asks_for_the_optimiser_of_a_compiled_step(x, generator):
         evolve_(net.linear1, Evolution(), fraction=0.3, generator=generator)
 
 
-def test_compiled_step_refuses_an_optimiser_of_before_the_layers_were_sparse():
-    net = nn.Sequential(nn.Linear(12, 3))
-    optimiser = sgd(net)
-    sparsify_(net, start="magnitude", density=0.5)
-    with pytest.raises(train.CannotCompile, match="has not just the parameters of the model"):
-        train.compiled_step(net.float(), optimiser)
-
-
 @pytest.mark.parametrize("adam", [False, True])
 def test_an_optimiser_of_before_the_layers_were_replaced_does_not_step(x, adam):
     make = torch.optim.Adam if adam else torch.optim.SGD
@@ -523,17 +492,6 @@ def test_fit_takes_an_optimiser_of_some_layers():
     assert net.linear1.values.equal(before)
 
 
-def test_frozen_layers_keep_their_links_in_fit():
-    net = deep()
-    net.linear1.values.requires_grad_(False)
-    frozen, moving = net.linear1.support.keys, net.linear2.support.keys
-    settings = Settings(epochs=2, evolution=Evolution())
-    with pytest.warns(UserWarning, match="by autograd.*: linear1.values is frozen"):
-        train.fit(net, data.load("digits", limit=200), settings, seed=0)
-    assert net.linear1.support.keys.equal(frozen)
-    assert not net.linear2.support.keys.equal(moving)
-
-
 def test_fit_takes_an_optimiser_of_the_last_layer_and_of_the_loss():
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10)).float()
     scale = nn.Parameter(torch.ones(()))
@@ -561,45 +519,8 @@ def test_loss_of_ones_own_classes_is_taken():
 # ---------------------------------------------------------------------------------- links
 
 
-def test_layer_without_links_gives_its_bias_and_evolves_to_itself(x, generator):
-    none = torch.empty(0, dtype=torch.int64)
-    layer = SparseLinear(12, 9, support=make_support(none, none, 12, 9), generator=generator)
-    nn.init.normal_(layer.bias, generator=generator)
-    y = models.MLP(layer, nn.ReLU())(x)
-    assert y.equal(layer.bias.relu().expand(7, 9))
-    y.sum().backward()
-    assert layer.bias.grad.equal(7.0 * (layer.bias > 0))
-    assert evolve_(layer, Evolution(), fraction=0.3, generator=generator) == 0
-
-
 def small(seed):
     return models.mlp((12, 9, 3), density=0.4, dropout=0, seed=seed).float()
-
-
-def test_step_follows_links_that_were_loaded_under_it(x):
-    y, x = torch.arange(7) % 3, x.float()
-    fused, other = small(0), small(1)
-    step = train.compiled_step(fused, torch.optim.SGD(fused.parameters(), lr=0.1))
-    step(x, y)  # it has seen other links
-    fused.load_state_dict(other.state_dict())
-    plain = nn.Sequential(*other)
-    optimiser = torch.optim.SGD(plain.parameters(), lr=0.1)
-    for _ in range(3):
-        optimiser.zero_grad()
-        loss = nn.functional.cross_entropy(plain(x), y)
-        loss.backward()
-        optimiser.step()
-        assert step(x, y) == pytest.approx(loss.item(), rel=1e-5)
-    torch.testing.assert_close(fused.linear1.to_dense(), plain[0].to_dense())
-
-
-def test_step_refuses_momentum_of_another_number_of_links(x):
-    net, y = small(0), torch.arange(7) % 3
-    step = train.compiled_step(net, sgd(net))
-    step(x.float(), y)
-    net.load_state_dict(models.mlp((12, 9, 3), density=0.9).state_dict())
-    with pytest.raises(ValueError, match="load the optimiser's state too, or make a new optimiser"):
-        step(x.float(), y)
 
 
 # ---------------------------------------------------------------------------------- forks
