@@ -1,6 +1,5 @@
 """Measurements of claims of our own, judged as those of the papers are."""
 
-from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
@@ -9,12 +8,11 @@ from lib.report import labels
 from lib.report.claims import against, intervals, largest, scaled, smallest
 from lib.report.frames import tidy
 from lib.report.intervals import Measurement
+from lib.report.tables import Records
 from lib.report.verdicts import Claim
 from lib.runs.record import Record
 from papers.frontier.experiments import DEGREES, LOCAL, RADIUS, RANDOM
 from papers.frontier.studies import degree_distances
-
-Records = Sequence[Record]
 
 CHANCE = 0.1  # of ten classes
 RECIPES = {  # chosen on validation images, see notebook 11; on MNIST two tied
