@@ -12,7 +12,8 @@ from papers.pruning.studies import FrontStudy, RegionStudy
 from papers.pruning.tasks import DIGITS
 from papers.pruning.training import MaskSearch
 from papers.shared import study
-from papers.shared.tables import Fields, Table, part, runs_of
+from papers.shared.methods import tabled
+from papers.shared.tables import Fields, Table, part
 
 CORALS = "rsmas"
 CORRECTED, RELEASED = "corrected", "as released"
@@ -110,7 +111,7 @@ def searches(profile: str) -> list[MaskSearch]:
     """Both methods on every data set; NSGA-II as released on the first two; with one change each,
     and both for longer, on the first; in other divisions.
     """
-    return runs_of(MaskSearch, "mask_search", profile, *SEARCHES)
+    return tabled("mask_search", profile, *SEARCHES, kind=MaskSearch)
 
 
 # --------------------------------------------------------------------------------- the studies
