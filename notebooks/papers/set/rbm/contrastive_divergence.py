@@ -180,10 +180,11 @@ class _Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = settings.learning_rate_at_epoch(epoch)
         order = torch.randperm(len(self.x), generator=self.generator).to(self.x.device)
-        if self._runs_compiled():
+        batch_size = settings.batch_size
+        if sampling.descends_in_one_call(self.rbm.links, batch_size) and not settings.nesterov:
             self._run_compiled(order)
         else:
-            for index in order.split(settings.batch_size):
+            for index in order.split(batch_size):
                 self._step(sampling.batch(self.x, index, self.rbm.weights.dtype))
         for parameter in self.rbm.parameters():
             if not parameter.isfinite().all():
@@ -200,12 +201,6 @@ class _Learner:
             train.record_links(history, self.rbm, "final")
             history.final["links"] = self.rbm.n_links
         return n_links
-
-    def _runs_compiled(self) -> bool:
-        """True if several steps are one compiled call."""
-        settings = self.settings
-        is_taken = sampling.descends_in_one_call(self.rbm.links, settings.batch_size)
-        return is_taken and not settings.nesterov
 
     @torch.no_grad()
     def _run_compiled(self, order: Tensor) -> None:
