@@ -205,7 +205,13 @@ def attack_minimal(
     if study.bisections:
         points["bisected_pgd"] = _bisected(study, model, x, y, first, "l2")
     points["smallest"], _ = attacks.closest(model, x, y, points, "l2")
-    arrays = _examples(model, x, y, points["smallest"])
+    nearest = points["smallest"][:EXAMPLES]
+    arrays = {
+        "example.pixels": x[:EXAMPLES].flatten(1).numpy(),
+        "example.changed": nearest.flatten(1).numpy(),
+        "example.classes": y[:EXAMPLES].numpy().astype(np.uint8),
+        "example.seen": model(nearest).argmax(1).numpy().astype(np.uint8),
+    }
     for name, x_adv in points.items():
         arrays[name] = _distances(model, x, y, x_adv, "l2")
     pixel = accuracy(model, attacks.one_pixel(model, x, y), y)
@@ -213,18 +219,6 @@ def attack_minimal(
     for radius in study.radii:
         rows += _transfers(study, model, others(), radius)
     return pd.DataFrame(rows, columns=["attack", "target", "radius", "accuracy"]), arrays
-
-
-def _examples(model: nn.Module, x: Tensor, y: Tensor, x_adv: Tensor) -> dict[str, np.ndarray]:
-    """The first images, before and after, and what the network sees then."""
-    before, after = x[:EXAMPLES].flatten(1), x_adv[:EXAMPLES].flatten(1)
-    seen = model(x_adv[:EXAMPLES]).argmax(1)
-    return {
-        "example.pixels": before.numpy(),
-        "example.changed": after.numpy(),
-        "example.classes": y[:EXAMPLES].numpy().astype(np.uint8),
-        "example.seen": seen.numpy().astype(np.uint8),
-    }
 
 
 def _transfers(

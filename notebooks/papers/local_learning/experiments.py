@@ -322,8 +322,7 @@ def studies_of(
         amounts = dict(AMOUNTS[amount][profile])
         if amount == "spectrum" and getattr(parent, "n_units", 0) >= 2000:
             amounts["draws"] = min(amounts["draws"], WIDE_DRAWS)
-        make = partial(study.study_of, experiment, variant=variant, **amounts)
-        found.append(study.with_stand_in(make, parent))
+        found.append(study.study_of(experiment, parent, variant=variant, **amounts))
     return found
 
 

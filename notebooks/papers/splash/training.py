@@ -91,13 +91,7 @@ class UnitTraining(Training):
         """Options that the unit is made with."""
         if self.method != "splash":
             return {}
-        return {
-            "n_hinges": self.n_hinges,
-            "positions": self.positions or None,
-            "start": self.start,
-            "bounded": self.bounded,
-            "decayed": self.decayed,
-        }
+        return {**self.fields_of(Splash), "positions": self.positions or None}
 
     def settings(self) -> train.Settings:
         """How to train. Raises ValueError if a value is out of range."""
