@@ -462,13 +462,11 @@ CURVE_CHOSEN: dict[str, Fields] = {  # by method, the best of these with which n
     "gradual_pruning": {"learning_rate": 0.3, "weight_decay": 5e-5, "dropout": 0.1},
     "dense": {"learning_rate": 0.3, "weight_decay": 5e-4, "dropout": 0.1},
 }
+CURVE_LARGE: Fields = {"dataset": "fashion_mnist", "hidden": (1000, 1000, 1000)}
 CURVE_SCALES: dict[str, Fields] = {
     "smoke": {"dataset": "digits", "hidden": (100, 100, 100), "epochs": 2},
-    "quick": {
-        **{"dataset": "fashion_mnist", "hidden": (1000, 1000, 1000), "epochs": 2},
-        **{"limit": 5000, "test_images": 2000},
-    },
-    "paper": {"dataset": "fashion_mnist", "hidden": (1000, 1000, 1000), "epochs": 40},
+    "quick": {**CURVE_LARGE, "epochs": 2, "limit": 5000, "test_images": 2000},
+    "paper": {**CURVE_LARGE, "epochs": 40},
 }
 CURVE_DENSITIES = {
     "smoke": (0.02, 0.05),

@@ -127,9 +127,15 @@ def load(dataset: str, extractor: str = "mobilenet_v2") -> Split:
     network = backbone.extractor(extractor)
     features = _features(dataset, network, pictures)
     arrays = in_parts(dataset, {**pictures.arrays, **features})
-    _require_all_classes(dataset, arrays)
+    labels = np.union1d(arrays["y_train"], arrays["y_test"])
     tensors = {}
     for part in ("train", "valid", "test"):
+        missing = np.setdiff1d(labels, arrays[f"y_{part}"])
+        if len(missing):
+            raise ValueError(
+                f"class {missing[0]} of {dataset} has no image in the {part} part: it needs at least one"
+                " in each of three"
+            )
         for values in ("x", "y"):
             tensors[f"{values}_{part}"] = torch.from_numpy(arrays[f"{values}_{part}"])
     told = {"sha256": pictures.sha256, "notice": pictures.notice}
@@ -185,16 +191,6 @@ def _evenly(y: np.ndarray) -> np.ndarray:
         members = order[y[order] == label]
         rank[members] = np.arange(len(members))
     return order[np.argsort(rank[order], kind="stable")]
-
-
-def _require_all_classes(dataset: str, arrays: dict[str, np.ndarray]) -> None:
-    for label in np.unique(np.concatenate([arrays["y_train"], arrays["y_test"]])):
-        for part in ("train", "valid", "test"):
-            if label not in arrays[f"y_{part}"]:
-                raise ValueError(
-                    f"class {label} of {dataset} has no image in the {part} part: it needs at "
-                    "least one in each of three"
-                )
 
 
 # ------------------------------------------------------------------------------- the archive

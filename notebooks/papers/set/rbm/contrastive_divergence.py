@@ -120,7 +120,18 @@ def fit(
         history.seconds += time.perf_counter() - start
         if checkpoint is not None:
             if epoch == last or time.perf_counter() - written > CHECKPOINT_SECONDS:
-                checkpoints.save(checkpoint, _state(learner, history, epoch))
+                state = {
+                    "format": CHECKPOINT_FORMAT,
+                    "run": learner.run,
+                    "epoch": epoch,
+                    "model": rbm.state_dict(),
+                    "optimiser": learner.optimiser.state_dict(),
+                    "generator": learner.generator.get_state(),
+                    "passes": learner.passes,
+                    "particles": learner.particles,
+                    "history": vars(history),
+                }
+                checkpoints.save(checkpoint, state)
                 written = time.perf_counter()
         if on_epoch is not None:
             on_epoch(epoch)
@@ -289,20 +300,6 @@ def _evaluate(
 
 
 # ------------------------------------------------------------------------------- checkpoints
-
-
-def _state(learner: _Learner, history: History, epoch: int) -> dict[str, Any]:
-    return {
-        "format": CHECKPOINT_FORMAT,
-        "run": learner.run,
-        "epoch": epoch,
-        "model": learner.rbm.state_dict(),
-        "optimiser": learner.optimiser.state_dict(),
-        "generator": learner.generator.get_state(),
-        "passes": learner.passes,
-        "particles": learner.particles,
-        "history": vars(history),
-    }
 
 
 def _restore_(learner: _Learner, checkpoint: Path) -> tuple[int, History]:
