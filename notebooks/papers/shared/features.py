@@ -133,8 +133,8 @@ def load(dataset: str, extractor: str = "mobilenet_v2") -> Split:
         missing = np.setdiff1d(labels, arrays[f"y_{part}"])
         if len(missing):
             raise ValueError(
-                f"class {missing[0]} of {dataset} has no image in the {part} part: it needs at least one"
-                " in each of three"
+                f"class {missing[0]} of {dataset} has no image in the {part} part: it needs"
+                " at least one in each of three"
             )
         for values in ("x", "y"):
             tensors[f"{values}_{part}"] = torch.from_numpy(arrays[f"{values}_{part}"])
