@@ -5,8 +5,9 @@ A kind of run derives from :class:`Run` and adds the fields that decide its resu
 
 import dataclasses
 import hashlib
+import inspect
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
@@ -17,7 +18,7 @@ import torch
 from lib import data
 from lib._boundary import check_known, check_seed
 
-_fields = cache(dataclasses.fields)
+_fields, _signature = cache(dataclasses.fields), cache(inspect.signature)
 KINDS: dict[str, type["Run"]] = {}  # every kind of run, by the name of its class
 
 
@@ -87,9 +88,9 @@ class Run:
         """Where it is made."""
         return torch.device("cpu")
 
-    def fields_of(self, target: type) -> dict[str, Any]:
-        """The values of those fields that ``target``, a dataclass, has too."""
-        names = {field.name for field in _fields(target)}
+    def fields_of(self, target: Callable) -> dict[str, Any]:
+        """The values of those fields that ``target``, a dataclass or a function, takes too."""
+        names = _signature(target).parameters
         return {name: getattr(self, name) for name in self.field_names() if name in names}
 
     @property

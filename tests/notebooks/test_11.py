@@ -197,7 +197,8 @@ def fixed_links_catch_up(text):
     assert interval(total[2])[1] < 0 < interval(total[2])[2]
     assert surely_behind(end) == ["SReLU, momentum, L1"]
     assert not surely_behind({name: -of for name, of in late.items()})
-    for other in (late, early, long_leads(slice(0, 300), np.max), after_last_removal()):
+    after_removal = set_minus_fixed(of_long_runs(final_accuracy))
+    for other in (late, early, long_leads(slice(0, 300), np.max), after_removal):
         assert not surely_behind(other)
     text.says("the mean lead is {:.2f}, and differs from zero", total[1].mean())
     assert interval(total[1])[2] < 0
@@ -241,17 +242,9 @@ def mean_lead(leads):
     return np.mean([*leads.values()], axis=0)
 
 
-def after_last_removal():
-    """SET minus fixed links by setting after SET's last removal: points by seed."""
-    return set_minus_fixed(of_long_runs(final_accuracy))
-
-
 def variants():
     """What weight decay costs, at the last epoch and after the last removal."""
-    for number in (
-        last_accuracy,
-        lambda record: 100 * record.environment["final"]["test_accuracy"],
-    ):
+    for number in (last_accuracy, final_accuracy):
         of = by_fields("set_variants", "variant", number)
         assert 0.05 < of["no weight decay"].mean() - of["as in the paper"].mean() < 0.25
 

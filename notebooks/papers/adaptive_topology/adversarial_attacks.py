@@ -6,6 +6,7 @@ image misclassified before the attack counts as lost at every radius.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -71,7 +72,12 @@ def attack_curves(study: Study, parent: Record) -> Table:
             pgd = right_under_pgd(study, model, x, y, radius=radius, norm=norm)
             rows.append(("pgd", norm, radius, share(pgd)))
             arrays[f"pgd.{norm}.{radius:g}"] = pgd.numpy()
-    rows += _blind_changes(study, model, x, y)
+    for std in PIXEL_NOISE_STD:
+        noisy = attacks.gaussian_noise(x, std, generator=study.generator())
+        rows.append(("gaussian noise", "", std, accuracy(model, noisy, y)))
+    for name, severity in product(KINDS, SEVERITIES):
+        corrupted = attacks.corrupt(x, name, severity, generator=study.generator())
+        rows.append((name, "", severity, accuracy(model, corrupted, y)))
     half = slice(max(1, len(x) // 2))
     x, y = x[half], y[half]
     for norm in ("linf", "l2"):
@@ -87,29 +93,8 @@ def _bisected(
     study: Study, model: nn.Module, x: Tensor, y: Tensor, start: Tensor, norm: str
 ) -> Tensor:
     """The points that PGD with a bisected radius finds from those of another attack."""
-    return attacks.bisected_pgd(
-        model,
-        x,
-        y,
-        norm=norm,
-        radius=FARTHEST[norm],
-        start=start,
-        bisections=study.bisections,
-        generator=study.generator(),
-    )
-
-
-def _blind_changes(study: Study, model: nn.Module, x: Tensor, y: Tensor) -> list[tuple]:
-    """Noise and corruptions, which know nothing of the network."""
-    rows = []
-    for std in PIXEL_NOISE_STD:
-        noisy = attacks.gaussian_noise(x, std, generator=study.generator())
-        rows.append(("gaussian noise", "", std, accuracy(model, noisy, y)))
-    for name in KINDS:
-        for severity in SEVERITIES:
-            corrupted = attacks.corrupt(x, name, severity, generator=study.generator())
-            rows.append((name, "", severity, accuracy(model, corrupted, y)))
-    return rows
+    how = {"bisections": study.bisections, "generator": study.generator()}
+    return attacks.bisected_pgd(model, x, y, norm=norm, radius=FARTHEST[norm], start=start, **how)
 
 
 # ------------------------------------------------------------------------------------- ensemble
@@ -132,46 +117,25 @@ def attack_ensemble(study: Study, parent: Record) -> Table:
             rows.append((attack, radius, np.nan, share(right)))
         arrays[f"ensemble.{radius:g}"] = left["square"].numpy()
     headline = study.radii[0]
-    rows += _single_attacks(study, model, x, y, headline)
-    rows += _more_steps(study, model, x, y, headline)
+    ball = {"radius": headline, "generator": study.generator()}  # one stream of random numbers
+    single = {
+        "square alone": attacks.square(model, x, y, queries=study.queries, **ball),
+        "pgd": attacks.pgd(model, x, y, restarts=study.restarts, **ball),
+        "fgsm": attacks.fgsm(model, x, y, radius=headline),
+    }
+    for attack, x_adv in single.items():
+        rows.append((attack, headline, np.nan, accuracy(model, x_adv, y)))
+    for steps in STEPS:
+        if steps <= study.steps:
+            ball = {"radius": headline, "generator": study.generator()}
+            step_size = max(headline / 10, 2.5 * headline / steps)
+            x_adv = attacks.pgd(model, x, y, steps=steps, step_size=step_size, **ball)
+            rows.append(("pgd steps", headline, steps, accuracy(model, x_adv, y)))
     everywhere, by_scale, zero = sanity(study, model, x, y)
     rows.append(("pgd", 1.0, np.nan, everywhere))
     rows += [("pgd, logits scaled", headline, *scaled) for scaled in by_scale.items()]
     rows.append(("zero gradient", 0.0, np.nan, zero))
     return pd.DataFrame(rows, columns=["attack", "radius", "strength", "accuracy"]), arrays
-
-
-def _single_attacks(
-    study: Study, model: nn.Module, x: Tensor, y: Tensor, radius: float
-) -> list[tuple]:
-    """Square alone, PGD with restarts, both from one stream of random numbers, and FGSM."""
-    generator = study.generator()
-    ball = {"radius": radius, "generator": generator}
-    alone = attacks.square(model, x, y, queries=study.queries, **ball)
-    restarted = attacks.pgd(model, x, y, restarts=study.restarts, **ball)
-    fast = attacks.fgsm(model, x, y, radius=radius)
-    return [
-        ("square alone", radius, np.nan, accuracy(model, alone, y)),
-        ("pgd", radius, np.nan, accuracy(model, restarted, y)),
-        ("fgsm", radius, np.nan, accuracy(model, fast, y)),
-    ]
-
-
-def _more_steps(study: Study, model: nn.Module, x: Tensor, y: Tensor, radius: float) -> list[tuple]:
-    rows = []
-    for steps in STEPS:
-        if steps <= study.steps:
-            x_adv = attacks.pgd(
-                model,
-                x,
-                y,
-                radius=radius,
-                steps=steps,
-                step_size=max(radius / 10, 2.5 * radius / steps),
-                generator=study.generator(),
-            )
-            rows.append(("pgd steps", radius, steps, accuracy(model, x_adv, y)))
-    return rows
 
 
 # ----------------------------------------------------------------------------------- some pixels
@@ -198,15 +162,8 @@ def attack_pixels(study: Study, parent: Record, *, kept: np.ndarray) -> Table:
     rows = []
     for name, pixels in allowed.items():
         for radius in study.radii:
-            x_adv = attacks.pgd(
-                model,
-                x,
-                y,
-                radius=radius,
-                steps=study.steps,
-                pixels=pixels,
-                generator=study.generator(),
-            )
+            ball = {"radius": radius, "pixels": pixels, "generator": study.generator()}
+            x_adv = attacks.pgd(model, x, y, steps=study.steps, **ball)
             rows.append((name, int(pixels.sum()), radius, accuracy(model, x_adv, y)))
     return pd.DataFrame(rows, columns=["pixels", "number", "radius", "accuracy"]), {}
 
@@ -248,7 +205,13 @@ def attack_minimal(
     if study.bisections:
         points["bisected_pgd"] = _bisected(study, model, x, y, first, "l2")
     points["smallest"], _ = attacks.closest(model, x, y, points, "l2")
-    arrays = _examples(model, x, y, points["smallest"])
+    nearest = points["smallest"][:EXAMPLES]
+    arrays = {
+        "example.pixels": x[:EXAMPLES].flatten(1).numpy(),
+        "example.changed": nearest.flatten(1).numpy(),
+        "example.classes": y[:EXAMPLES].numpy().astype(np.uint8),
+        "example.seen": model(nearest).argmax(1).numpy().astype(np.uint8),
+    }
     for name, x_adv in points.items():
         arrays[name] = _distances(model, x, y, x_adv, "l2")
     pixel = accuracy(model, attacks.one_pixel(model, x, y), y)
@@ -256,18 +219,6 @@ def attack_minimal(
     for radius in study.radii:
         rows += _transfers(study, model, others(), radius)
     return pd.DataFrame(rows, columns=["attack", "target", "radius", "accuracy"]), arrays
-
-
-def _examples(model: nn.Module, x: Tensor, y: Tensor, x_adv: Tensor) -> dict[str, np.ndarray]:
-    """The first images, before and after, and what the network sees then."""
-    before, after = x[:EXAMPLES].flatten(1), x_adv[:EXAMPLES].flatten(1)
-    seen = model(x_adv[:EXAMPLES]).argmax(1)
-    return {
-        "example.pixels": before.numpy(),
-        "example.changed": after.numpy(),
-        "example.classes": y[:EXAMPLES].numpy().astype(np.uint8),
-        "example.seen": seen.numpy().astype(np.uint8),
-    }
 
 
 def _transfers(

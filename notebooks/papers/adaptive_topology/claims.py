@@ -27,12 +27,12 @@ from lib.report import labels
 from lib.report.claims import against, intervals, largest, scaled, smallest
 from lib.report.frames import NETWORK, facts, tidy
 from lib.report.intervals import Measurement, t_interval, two_way_interval
+from lib.report.tables import Records
 from lib.report.verdicts import Claim
 from lib.runs.record import Record
 from papers.adaptive_topology.experiments import HEADLINE_RADIUS
 from papers.adaptive_topology.studies import half_radius, outcomes, relative_areas
 
-Records = Sequence[Record]
 COLUMNS = [  # of readings
     *("claim", "reading", "rival", "rule", "dataset", "epochs"),
     *("value", "low", "high", "n", "holds if", "verdict"),

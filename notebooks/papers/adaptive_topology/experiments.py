@@ -7,7 +7,8 @@ from itertools import product
 from typing import Any
 
 from lib.runs.experiment import PROFILES, Contents, Experiment, Workspace, keep_nothing
-from papers.adaptive_topology import adversarial_attacks, link_removal, studies, weight_shuffling
+from papers.adaptive_topology import adversarial_attacks as attacks
+from papers.adaptive_topology import link_removal, studies, weight_shuffling
 from papers.shared import inputs, study, trained, tuning
 from papers.shared.methods import NARROW, PARENTS, WIDE, Fields, profiled, tabled
 from papers.shared.robust_training import RobustTraining
@@ -23,7 +24,8 @@ Setting = tuple[float, float]  # weight decay and dropout
 
 # Methods of notebook 20 and of every study below; what each is: `papers.shared.methods`.
 COMPARED = ("set", "rigl", "set_random_removal", "fixed", "dense", "dense_small", *PARENTS)
-LENGTHENED = ("set", "rigl", "fixed", "dense", "dense_small")
+SPARSE = ("set", "rigl", "fixed")
+LENGTHENED = (*SPARSE, "dense", "dense_small")
 SHORTER = {"smoke": (1,), "quick": (1,), "paper": (20, 60)}  # epochs
 SHORTER_SEEDS = {"dense": 3}  # an epoch takes ten times as long; others have all seeds
 VARIED = {  # assumptions, one at a time; density .01 and drop fraction .3 are those of all others
@@ -67,7 +69,7 @@ def other_dropouts(profile: str) -> Runs:
     them, so that all three are there with each.
     """
     runs = []
-    for run in networks(profile, ("set", "rigl", "fixed")):
+    for run in networks(profile, SPARSE):
         for dropout in DROPOUTS[profile]:
             if run.dropout != dropout:
                 changes = {"experiment": "other_dropouts", "variant": f"dropout {dropout}"}
@@ -298,7 +300,7 @@ def by_recipe(run: SparseTraining, recipe: str, profile: str) -> RobustTraining:
 
 # Where dense networks of `tuning` keep half their accuracy, on validation images: `attack_radius`.
 HEADLINE_RADIUS = {"mnist": 0.095, "fashion_mnist": 0.04, "digits": 0.1}
-# A new study: its function, how much it measures (here), and a line of `measuring` at the end.
+# A new study: its function, how much it measures (here), and a line of `_study` at the end.
 AMOUNTS: dict[str, dict[str, Fields]] = {
     "link_removal": {
         "smoke": {"images": 100, "draws": 2, "points": 5},
@@ -398,7 +400,7 @@ def radii_of(experiment: str, profile: str, dataset: str) -> Fields:
     return {"radii": ROBUST_RADII[dataset]} if experiment == "robust_summary" else {}
 
 
-def studied(experiment: str, profile: str, parents: Iterable[SparseTraining]) -> list[Study]:
+def studied(experiment: str, parents: Callable[[str], Runs], profile: str) -> list[Study]:
     """The study of every network; where its data set cannot be had, that of its stand-in."""
 
     def make(parent: SparseTraining) -> Study:
@@ -409,34 +411,26 @@ def studied(experiment: str, profile: str, parents: Iterable[SparseTraining]) ->
             fields["variant"] = parent.variant
         return study_of(experiment, parent, **fields)
 
-    return [with_stand_in(make, parent) for parent in parents]
+    return [with_stand_in(make, parent) for parent in parents(profile)]
 
 
-def studies_of_all(experiment: str, profile: str, *, seeds: int | None = None) -> list[Study]:
-    """A study of every network of ``adaptive_topology``, of the first seeds or of all."""
-    parents = [run for run in networks(profile) if seeds is None or run.seed < seeds]
-    return studied(experiment, profile, parents)
+def first_seeds(n: int, profile: str) -> Runs:
+    """The networks of ``adaptive_topology`` of the first seeds."""
+    return [run for run in networks(profile) if run.seed < n]
 
 
-def null_ladders(profile: str) -> list[Study]:
-    """Null models of the sparse networks of ``adaptive_topology``."""
-    return studied("null_ladder", profile, networks(profile, ("set", "rigl", "fixed")))
-
-
-def summaries(profile: str) -> list[Study]:
-    """Of every network of ``adaptive_topology``, of those trained for fewer epochs, with the other
+def summarised(profile: str) -> Runs:
+    """Every network of ``adaptive_topology``, those trained for fewer epochs, with the other
     dropout, of other widths, with other assumptions, and with decay and dropout chosen together.
     """
     parents = networks(profile) + shorter(profile) + other_dropouts(profile)
-    parents += profiled(WIDE, profile, ("set", "rigl", "fixed"))
-    parents += varied(profile) + settings_chosen(profile)
-    return studied("robustness_summary", profile, parents)
+    parents += profiled(WIDE, profile, SPARSE)
+    return parents + varied(profile) + settings_chosen(profile)
 
 
-def dense_on_pixels(profile: str) -> list[Study]:
-    """Every dense network, attacked on the pixels that RigL of the same length and seed keeps."""
-    parents = [run for run in networks(profile) + shorter(profile) if run.method == "dense"]
-    return studied("attack_pixels", profile, parents)
+def dense(profile: str) -> Runs:
+    """Every dense network."""
+    return [run for run in networks(profile) + shorter(profile) if run.method == "dense"]
 
 
 def dense_on_validation(profile: str) -> list[Study]:
@@ -449,10 +443,9 @@ def dense_on_validation(profile: str) -> list[Study]:
     return [study_of("attack_radius", run, **fields) for run in dense if run.epochs == longest]
 
 
-def robust_summaries(profile: str) -> list[Study]:
-    """Of every robust network, of those that recipes start from, and of those tried."""
-    parents = [*tuned(profile), *robust(profile), *recipes_tried(profile)]
-    return studied("robust_summary", profile, parents)
+def tuned_and_robust(profile: str) -> Runs:
+    """Every robust network, those that recipes start from, and those tried."""
+    return [*tuned(profile), *robust(profile), *recipes_tried(profile)]
 
 
 # ----------------------------------------------------------------------------- the experiments
@@ -478,12 +471,12 @@ def make_pixels(run: Study, workspace: Workspace, measure: Callable, holds: Hold
     return study.make(run, workspace, partial(measure, kept=kept), holds)
 
 
-def _of_networks(
-    name: str, measure: Callable, *, seeds: int | None = None, **options: Callable
+def _study(
+    name: str, parents: Callable[[str], Runs], measure: Callable, *trained_by: str, **how: Callable
 ) -> Experiment:
-    """What is measured of the networks of ``adaptive_topology``."""
-    configs = partial(studies_of_all, name, seeds=seeds)
-    return study.measuring(name, configs, measure, "adaptive_topology", **options)
+    """What is measured of networks that these experiments train, by default NARROW."""
+    configs = partial(studied, name, parents)
+    return study.measuring(name, configs, measure, *(trained_by or (NARROW,)), **how)
 
 
 EXPERIMENTS = (
@@ -501,34 +494,32 @@ EXPERIMENTS = (
     training("other_seeds", other_seeds, keep_nothing),
     training("working_tuning", working_tuning, keep_nothing),
     training("working_widths", working_widths, keep_nothing),
-    study.measuring(
+    _study(
         "robustness_summary",
-        summaries,
+        summarised,
         studies.robustness_summary,
         *("adaptive_topology", "training_length", "other_dropouts"),
         *("adaptive_topology_1568", "varied", "regularisation"),
     ),
-    _of_networks("link_removal", link_removal.link_removal),
-    _of_networks("weight_shuffling", weight_shuffling.weight_shuffling),
-    study.measuring("null_ladder", null_ladders, weight_shuffling.null_ladder, "adaptive_topology"),
-    _of_networks("attack_curves", adversarial_attacks.attack_curves),
-    _of_networks("attack_ensemble", adversarial_attacks.attack_ensemble, seeds=3),
-    _of_networks("attack_minimal", adversarial_attacks.attack_minimal, seeds=1, make=make_minimal),
-    study.measuring(
+    _study("link_removal", networks, link_removal.link_removal),
+    _study("weight_shuffling", networks, weight_shuffling.weight_shuffling),
+    _study("null_ladder", partial(networks, methods=SPARSE), weight_shuffling.null_ladder),
+    _study("attack_curves", networks, attacks.attack_curves),
+    _study("attack_ensemble", partial(first_seeds, 3), attacks.attack_ensemble),
+    _study("attack_minimal", partial(first_seeds, 1), attacks.attack_minimal, make=make_minimal),
+    _study(
         "attack_pixels",
-        dense_on_pixels,
-        adversarial_attacks.attack_pixels,
+        dense,
+        attacks.attack_pixels,
         *("adaptive_topology", "training_length"),
         make=make_pixels,
     ),
-    study.measuring(
-        "attack_radius", dense_on_validation, adversarial_attacks.attack_curves, "tuning"
-    ),
+    study.measuring("attack_radius", dense_on_validation, attacks.attack_curves, "tuning"),
     training("make_it_robust", robust, keep_nothing),
     training("recipe_tuning", recipes_tried, keep_nothing),
-    study.measuring(
+    _study(
         "robust_summary",
-        robust_summaries,
+        tuned_and_robust,
         studies.robustness_summary,
         *("make_it_robust", "training_length", "recipe_tuning"),
     ),

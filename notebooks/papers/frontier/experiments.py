@@ -426,6 +426,10 @@ def on_attacked_examples(
 
 # ------------------------------------------------------------------ how few links are enough
 
+FALLING: Fields = {  # a number of links that falls, and the share of the first that is left
+    "density_schedule": "cubic",
+    "final_share": 0.2,
+}
 CURVE_RULES: dict[str, Fields] = {
     "fixed": METHODS["fixed"],
     "set": {**METHODS["set"], "decay": "cosine"},
@@ -433,11 +437,10 @@ CURVE_RULES: dict[str, Fields] = {
     "dense_small": METHODS["dense_small"],
     "mest": {"drop": "weight_and_gradient", "decay": "cosine"},
     "chts": {"drop": "soft", "grow": "ch2_l3n", "decay": "cosine"},
-    "granet": {**RULES["rigl"], "density_schedule": "cubic"},
-    "gradual_pruning": {"drop": "magnitude", "drop_fraction": 0.0, "density_schedule": "cubic"},
+    "granet": {**RULES["rigl"], **FALLING},
+    "gradual_pruning": {"drop": "magnitude", "drop_fraction": 0.0, **FALLING},
     "dense": METHODS["dense"],
 }
-FALLING_SHARE = 0.2  # of the links at the start, which a falling number of links ends with
 CURVE_DECAYS = 5e-5, 5e-4
 CURVE_TRIED = tuple(  # for every method
     {"learning_rate": rate, "weight_decay": decay, "dropout": dropout}
@@ -459,13 +462,11 @@ CURVE_CHOSEN: dict[str, Fields] = {  # by method, the best of these with which n
     "gradual_pruning": {"learning_rate": 0.3, "weight_decay": 5e-5, "dropout": 0.1},
     "dense": {"learning_rate": 0.3, "weight_decay": 5e-4, "dropout": 0.1},
 }
+CURVE_LARGE: Fields = {"dataset": "fashion_mnist", "hidden": (1000, 1000, 1000)}
 CURVE_SCALES: dict[str, Fields] = {
     "smoke": {"dataset": "digits", "hidden": (100, 100, 100), "epochs": 2},
-    "quick": {
-        **{"dataset": "fashion_mnist", "hidden": (1000, 1000, 1000), "epochs": 2},
-        **{"limit": 5000, "test_images": 2000},
-    },
-    "paper": {"dataset": "fashion_mnist", "hidden": (1000, 1000, 1000), "epochs": 40},
+    "quick": {**CURVE_LARGE, "epochs": 2, "limit": 5000, "test_images": 2000},
+    "paper": {**CURVE_LARGE, "epochs": 40},
 }
 CURVE_DENSITIES = {
     "smoke": (0.02, 0.05),
@@ -479,12 +480,7 @@ CURVE_SEEDS = {  # by method
 }
 
 
-def _falling(variant: str, method: str, dataset: str) -> Fields:
-    falls = "density_schedule" in CURVE_RULES[method]
-    return {"final_share": FALLING_SHARE} if falls else {}
-
-
-CURVE = Family(SparseTraining, {}, CURVE_RULES, CURVE_SCALES, _falling)
+CURVE = Family(SparseTraining, {}, CURVE_RULES, CURVE_SCALES)
 
 
 def on_curve(
@@ -494,8 +490,7 @@ def on_curve(
     the profile "quick" digits stand in, with the first number of links.
     """
     variant = "all links" if method == "dense" else f"density {density:g}"
-    if "density_schedule" in CURVE_RULES[method]:
-        density = density / FALLING_SHARE
+    density = density / CURVE_RULES[method].get("final_share", 1.0)
     run = CURVE.run(experiment, profile, method, variant, density=density, **fields)
     if profile == "quick":
         first = CURVE_DENSITIES["smoke"][0]

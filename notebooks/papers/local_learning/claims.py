@@ -19,13 +19,11 @@ import pandas as pd
 from lib.report.claims import against, intervals, readings, smallest
 from lib.report.frames import tidy
 from lib.report.intervals import Measurement, ratio_interval, share_interval, t_interval
+from lib.report.tables import Records
 from lib.report.verdicts import Claim
-from lib.runs.record import Record
 from papers.local_learning.experiments import ALL_IMAGES
 from papers.local_learning.spectra import AS_RELEASED, over_seeds_and_images
 from papers.local_learning.studies import ATTACKS, RUN, against_plain, laws, on_common_images
-
-Records = Sequence[Record]
 
 PUBLISHED_ATTACKS = ("noise", "fgsm", "pgd")
 PENALISED = ("l2", "jreg_units")  # the Jacobian that alone is trained at the published width

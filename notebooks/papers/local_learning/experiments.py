@@ -15,8 +15,9 @@ from papers.adaptive_topology import experiments as adaptive_topology
 from papers.local_learning import studies, training
 from papers.local_learning.training import CORRECTED, RELEASED, HiddenNetwork, LocalLayer
 from papers.shared import study
+from papers.shared.methods import tabled
 from papers.shared.study import Study
-from papers.shared.tables import Fields, Table, part, runs_of
+from papers.shared.tables import Fields, Table, part
 
 THREE, FIVE = range(3), range(5)  # seeds
 
@@ -63,7 +64,7 @@ LAYERS: dict[str, Table] = {
 
 def layers(experiment: str, profile: str) -> list[LocalLayer]:
     """The layers of an experiment of :data:`LAYERS`."""
-    return runs_of(LocalLayer, experiment, profile, LAYERS[experiment])
+    return tabled(experiment, profile, LAYERS[experiment], kind=LocalLayer)
 
 
 # ----------------------------------------------------------------------------------- the networks
@@ -181,7 +182,7 @@ def networks(experiment: str, profile: str) -> list[HiddenNetwork]:
     """Networks trained by back-propagation, and read-outs on locally learned layers."""
     below, n = READ[experiment]
     pool = layers(below, profile)[:n]
-    runs = runs_of(HiddenNetwork, experiment, profile, NETWORKS[experiment])
+    runs = tabled(experiment, profile, NETWORKS[experiment], kind=HiddenNetwork)
     return [_on(pool[run.seed % len(pool)], run) if run.method == "kh" else run for run in runs]
 
 
@@ -198,7 +199,7 @@ def sparse_readouts(profile: str) -> list[HiddenNetwork]:
     }
     smoke = {**SMOKE, "limit": None, "epochs": 5}
     table = part(paper, smoke=smoke, quick={**QUICK, "limit": 10_000, "epochs": 100})
-    runs = runs_of(HiddenNetwork, "sparse_readouts", profile, table)
+    runs = tabled("sparse_readouts", profile, table, kind=HiddenNetwork)
     pairs = zip(layers("kh_sparse", profile), runs, strict=True)
     return [_on(layer, run) for layer, run in pairs]
 
@@ -238,7 +239,8 @@ def tuning(profile: str) -> list[HiddenNetwork]:
         "evaluate_test": False,
     }
     smoke = {**SMOKE, "differences": {"method": METHODS, "penalty": few}}
-    return runs_of(HiddenNetwork, "bio_tuning", profile, part(paper, smoke=smoke, quick="smoke"))
+    table = part(paper, smoke=smoke, quick="smoke")
+    return tabled("bio_tuning", profile, table, kind=HiddenNetwork)
 
 
 # ------------------------------------------------------------------------------------ the studies
@@ -320,8 +322,7 @@ def studies_of(
         amounts = dict(AMOUNTS[amount][profile])
         if amount == "spectrum" and getattr(parent, "n_units", 0) >= 2000:
             amounts["draws"] = min(amounts["draws"], WIDE_DRAWS)
-        make = partial(study.study_of, experiment, variant=variant, **amounts)
-        found.append(study.with_stand_in(make, parent))
+        found.append(study.study_of(experiment, parent, variant=variant, **amounts))
     return found
 
 

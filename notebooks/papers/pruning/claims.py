@@ -8,7 +8,6 @@ together, as was decided before these were run.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -17,8 +16,8 @@ from lib.report import labels
 from lib.report.claims import against, intervals, readings, smallest
 from lib.report.frames import in_order, mean_over, tidy
 from lib.report.intervals import Measurement
+from lib.report.tables import Records
 from lib.report.verdicts import Claim
-from lib.runs.record import Record
 from papers.pruning.experiments import CORRECTED, GROUPED
 from papers.pruning.studies import (
     HELD,
@@ -28,8 +27,6 @@ from papers.pruning.studies import (
     pooled_relations,
     relations,
 )
-
-Records = Sequence[Record]
 
 ALLOWED = -0.2  # points that count as none lost, as for S01
 SILENT = "the paper does not say by what a vote is chosen, and fair readings disagree"

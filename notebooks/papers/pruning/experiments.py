@@ -4,15 +4,14 @@ Published: 200 evaluations, ten runs on each data set. The data sets are those a
 large ones 600 training and 300 validation images are used.
 """
 
-from functools import partial
-
 from lib.runs.experiment import Experiment, keep_all
 from papers.pruning import studies, training
 from papers.pruning.studies import FrontStudy, RegionStudy
 from papers.pruning.tasks import DIGITS
 from papers.pruning.training import MaskSearch
 from papers.shared import study
-from papers.shared.tables import Fields, Table, part, runs_of
+from papers.shared.methods import tabled
+from papers.shared.tables import Fields, Table, part
 
 CORALS = "rsmas"
 CORRECTED, RELEASED = "corrected", "as released"
@@ -110,7 +109,7 @@ def searches(profile: str) -> list[MaskSearch]:
     """Both methods on every data set; NSGA-II as released on the first two; with one change each,
     and both for longer, on the first; in other divisions.
     """
-    return runs_of(MaskSearch, "mask_search", profile, *SEARCHES)
+    return tabled("mask_search", profile, *SEARCHES, kind=MaskSearch)
 
 
 # --------------------------------------------------------------------------------- the studies
@@ -138,9 +137,8 @@ def front_studies(profile: str) -> list[FrontStudy]:
     for parent in searches(profile):
         is_main = parent.method == "nsga2" and parent.variant in (CORRECTED, RELEASED, GROUPED)
         fields = AMOUNTS["mask_fronts"][profile] | ({} if is_main else ALONE)
-        told = {"kind": FrontStudy, "variant": parent.variant}
-        make = partial(study.study_of, "mask_fronts", **told, **fields)
-        runs.append(study.with_stand_in(make, parent))
+        fields = {**fields, "variant": parent.variant}
+        runs.append(study.study_of("mask_fronts", parent, FrontStudy, **fields))
     return runs
 
 
@@ -150,11 +148,8 @@ def region_studies(profile: str) -> list[RegionStudy]:
     for parent in searches(profile):
         is_plain = parent.method == "nsga2" and parent.variant in (CORRECTED, GROUPED)
         if is_plain and parent.dataset in PHOTOGRAPHS:
-            told = {"kind": RegionStudy, "variant": parent.variant}
-            make = partial(
-                study.study_of, "mask_regions", **told, **AMOUNTS["mask_regions"][profile]
-            )
-            runs.append(study.with_stand_in(make, parent))
+            fields = {**AMOUNTS["mask_regions"][profile], "variant": parent.variant}
+            runs.append(study.study_of("mask_regions", parent, RegionStudy, **fields))
     return runs
 
 

@@ -3,7 +3,7 @@ which a part is hidden, and what tables of records say of fronts, choices and vo
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -15,9 +15,9 @@ from torch import Tensor
 from lib import data
 from lib._boundary import check_number, check_whole
 from lib.report.frames import NETWORK, facts
+from lib.report.tables import Records
 from lib.runs.config import Run
 from lib.runs.experiment import Contents, Workspace
-from lib.runs.record import Record
 from papers.pruning import (
     baselines,
     ensembles,
@@ -34,8 +34,6 @@ from papers.pruning.ood_detection import auroc, largest_softmax
 from papers.pruning.tasks import Task
 from papers.pruning.training import MaskSearch, measure, minimised, trained
 from papers.shared import backbone, features
-
-Records = Iterable[Record]
 
 FRESH = 1_000_000  # added to the seed of a search for those of heads it has not seen
 HIDING = 2_000_000  # added to the seed of a search for the draws of regions

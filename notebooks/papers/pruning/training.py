@@ -134,8 +134,7 @@ class MaskSearch(Run):
 
     def task(self) -> Task:
         """Task of its heads."""
-        names = ("dataset", "extractor", "train_images", "valid_images", "division")
-        return tasks.load(**{name: getattr(self, name) for name in names})
+        return tasks.load(**self.fields_of(tasks.load))
 
     def mask_shape(self, task: Task) -> tuple[int, ...]:
         """Shape of one mask."""

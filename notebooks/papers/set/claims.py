@@ -1,7 +1,6 @@
 """Measurements of the claims of [Mocanu2018], in the unit of each claim."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -23,8 +22,8 @@ from lib.report.claims import (
     smallest,
 )
 from lib.report.intervals import LEVEL, MIN_SEEDS, Measurement, exact, share_interval, t_interval
+from lib.report.tables import Records
 from lib.report.verdicts import Claim
-from lib.runs.record import Record
 from lib.support import erdos_renyi_density, random_support
 from lib.topology import power_law
 from papers.set import studies
@@ -34,7 +33,6 @@ from papers.set.rbm import claims as rbm_claims
 from papers.shared import trained
 from papers.shared.claims import chosen, still_narrows
 
-Records = Sequence[Record]
 TABLE_3 = {  # data sets, and the variants that are judged
     "mnist": "tuned",
     "cifar10": "published",

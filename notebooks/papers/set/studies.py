@@ -168,11 +168,16 @@ def visible_connectivity(study: Study, record: Record) -> Table:
         arrays variance and f_value of the pixels (0 where constant).
     """
     variance, f_value = pixel_statistics(record.config.dataset)
+    varies = variance > 0
     rows = []
     for epoch in topology.recorded_epochs(trained.degrees(record)):
         links = input_links(record, epoch).astype(float)
         measures = {
-            **_correlations(links, variance, f_value),
+            "correlation with variance": _rank_correlation(links, variance),
+            "correlation with variance, varying pixels": _rank_correlation(
+                links[varies], variance[varies]
+            ),
+            "correlation with F value": _rank_correlation(links[varies], f_value[varies]),
             "pixels without links": (links == 0).sum(),
             "links of constant pixels": links[variance == 0].sum() / links.sum(),
             "frame over centre": _frame_over_centre(links),
@@ -225,18 +230,6 @@ def pixel_statistics(dataset: str) -> tuple[np.ndarray, np.ndarray]:
     f_value = np.zeros(len(variance))
     f_value[varies] = scipy.stats.f_oneway(*classes).statistic
     return variance, f_value
-
-
-def _correlations(links: np.ndarray, variance: np.ndarray, f_value: np.ndarray) -> dict[str, float]:
-    varies = variance > 0
-    among_varying = links[varies]
-    return {
-        "correlation with variance": _rank_correlation(links, variance),
-        "correlation with variance, varying pixels": _rank_correlation(
-            among_varying, variance[varies]
-        ),
-        "correlation with F value": _rank_correlation(among_varying, f_value[varies]),
-    }
 
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray) -> float:

@@ -160,7 +160,13 @@ def _tiny() -> Extractor:
     split = data.load("digits", scaled=False)
     chosen = split.y_train >= 5
     x, y = in_sixteenths(split.x_train[chosen][:, None]), split.y_train[chosen] - 5
-    network = _tiny_network(generator)
+    network, n_in = nn.Sequential(), 1
+    for n_out in TINY_CHANNELS:
+        convolution = nn.Conv2d(n_in, n_out, 3, padding=1, dtype=torch.float32)
+        nn.init.kaiming_uniform_(convolution.weight, generator=generator)
+        nn.init.zeros_(convolution.bias)
+        network.extend([convolution, nn.ReLU()])
+        n_in = n_out
     readout = torch.zeros(5, TINY_CHANNELS[-1], dtype=torch.float32, requires_grad=True)
     optimiser = torch.optim.Adam([*network.parameters(), readout], lr=0.01)
     for _ in range(TINY_EPOCHS):
@@ -174,15 +180,3 @@ def _tiny() -> Extractor:
     weights = [parameter.numpy().tobytes() for parameter in network.parameters()]
     digest = hashlib.sha256(b"".join(weights)).hexdigest()
     return Extractor("tiny", network.eval(), in_sixteenths, TINY_CHANNELS[-1], digest)
-
-
-def _tiny_network(generator: torch.Generator) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    n_in = 1
-    for n_out in TINY_CHANNELS:
-        convolution = nn.Conv2d(n_in, n_out, 3, padding=1, dtype=torch.float32)
-        nn.init.kaiming_uniform_(convolution.weight, generator=generator)
-        nn.init.zeros_(convolution.bias)
-        layers += [convolution, nn.ReLU()]
-        n_in = n_out
-    return nn.Sequential(*layers)

@@ -5,6 +5,7 @@ the hash of the extractor's weights and of the images: an archive of other weigh
 is refused. They are computed batch by batch; what is interrupted goes on from its last checkpoint.
 """
 
+import contextlib
 import hashlib
 import os
 import time
@@ -93,22 +94,15 @@ def images(dataset: str) -> Images:
         kept = np.sort(order[: source.n_test])
         arrays["x_test"], arrays["y_test"] = arrays["x_test"][kept], arrays["y_test"][kept]
     if dataset in DIGITS:
-        arrays = _some_digits(arrays, DIGITS[dataset])
+        digits = DIGITS[dataset]
+        for part in ("train", "test"):  # their classes counted from 0, images of one channel
+            rows = np.isin(arrays[f"y_{part}"], digits)
+            arrays[f"x_{part}"] = arrays[f"x_{part}"][rows][:, None]
+            arrays[f"y_{part}"] = arrays[f"y_{part}"][rows] - digits.start
     digest = hashlib.sha256(f"side {source.side}".encode())
     for key in ("x_train", "x_test"):
         digest.update(np.ascontiguousarray(arrays[key]))
     return Images(arrays, digest.hexdigest(), split.notice)
-
-
-def _some_digits(arrays: dict[str, np.ndarray], digits: range) -> dict[str, np.ndarray]:
-    """Digits of some classes, counted from 0, as images of one channel."""
-    chosen = {}
-    for part in ("train", "test"):
-        y = arrays[f"y_{part}"]
-        rows = np.isin(y, digits)
-        chosen[f"x_{part}"] = arrays[f"x_{part}"][rows][:, None]
-        chosen[f"y_{part}"] = y[rows] - digits.start
-    return chosen
 
 
 @lru_cache(maxsize=16)
@@ -133,9 +127,15 @@ def load(dataset: str, extractor: str = "mobilenet_v2") -> Split:
     network = backbone.extractor(extractor)
     features = _features(dataset, network, pictures)
     arrays = in_parts(dataset, {**pictures.arrays, **features})
-    _require_all_classes(dataset, arrays)
+    labels = np.union1d(arrays["y_train"], arrays["y_test"])
     tensors = {}
     for part in ("train", "valid", "test"):
+        missing = np.setdiff1d(labels, arrays[f"y_{part}"])
+        if len(missing):
+            raise ValueError(
+                f"class {missing[0]} of {dataset} has no image in the {part} part: it needs"
+                " at least one in each of three"
+            )
         for values in ("x", "y"):
             tensors[f"{values}_{part}"] = torch.from_numpy(arrays[f"{values}_{part}"])
     told = {"sha256": pictures.sha256, "notice": pictures.notice}
@@ -191,16 +191,6 @@ def _evenly(y: np.ndarray) -> np.ndarray:
         members = order[y[order] == label]
         rank[members] = np.arange(len(members))
     return order[np.argsort(rank[order], kind="stable")]
-
-
-def _require_all_classes(dataset: str, arrays: dict[str, np.ndarray]) -> None:
-    for label in np.unique(np.concatenate([arrays["y_train"], arrays["y_test"]])):
-        for part in ("train", "valid", "test"):
-            if label not in arrays[f"y_{part}"]:
-                raise ValueError(
-                    f"class {label} of {dataset} has no image in the {part} part: it needs at "
-                    "least one in each of three"
-                )
 
 
 # ------------------------------------------------------------------------------- the archive
@@ -263,7 +253,12 @@ def _computed(
     whole = torch.from_numpy(np.concatenate([x_train, x_test]))
     rows = torch.empty(len(whole), network.n_features, dtype=torch.float32)
     form = f"features of {network.sha256} on {pictures.sha256}"
-    begin = _continued(checkpoint, form, rows)
+    begin = 0
+    if checkpoint is not None and checkpoint.exists():
+        with contextlib.suppress(ValueError):  # of other work, or damaged
+            done = checkpoints.load(checkpoint, form)["rows"]
+            begin = len(done)
+            rows[:begin] = done
     side = SOURCES[dataset].side
     saved_at = time.monotonic()
     with torch.inference_mode():
@@ -277,15 +272,3 @@ def _computed(
                 checkpoints.save(checkpoint, {"format": form, "rows": done})
                 saved_at = time.monotonic()
     return {"x_train": rows[:n_train].numpy(), "x_test": rows[n_train:].numpy()}
-
-
-def _continued(checkpoint: Path | None, form: str, rows: Tensor) -> int:
-    """Number of rows that the checkpoint has, copied; 0 where it is of other work or damaged."""
-    if checkpoint is None or not checkpoint.exists():
-        return 0
-    try:
-        done = checkpoints.load(checkpoint, form)["rows"]
-    except ValueError:
-        return 0
-    rows[: len(done)] = done
-    return len(done)

@@ -1,7 +1,7 @@
 """Inheritance of an untrained network from a trained one."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lib import models
 from lib._boundary import check_known
@@ -34,7 +34,16 @@ def inherit_(
     """
     check_known("inherits", inherits, INHERITED)
     if inherits == "largest":
-        _inherit_largest_(model, trained.state(parent.arrays))
+        # links of largest weight for the layers that could evolve; of the others the whole state
+        state = trained.state(parent.arrays)
+        for name, layer in models.sparse_layers(model).items():
+            weight = state.pop(f"{name}.weight").flatten()
+            keys = weight.abs().topk(layer.nnz).indices.sort().values
+            widths = layer.support.n_in, layer.support.n_out
+            layer.replace_links_(support_from_keys(keys, *widths), weight[keys])
+        for name in [name for name in state if "weight" in name]:  # dense there, here sparse, full
+            state[name.replace("weight", "values")] = state.pop(name).flatten()
+        model.load_state_dict({**model.state_dict(), **state}, strict=False)
         return
     generator = torch.Generator().manual_seed(10**6 + seed)  # not that of the parent's links
     supports = trained.supports(parent)
@@ -44,15 +53,3 @@ def inherit_(
             support, _ = switch_links(support, generator=generator)
         values = initial_values(support, start, generator=generator)
         layer.replace_links_(support, values)
-
-
-def _inherit_largest_(model: nn.Module, state: dict[str, Tensor]) -> None:
-    """Links of largest weight for the layers that could evolve; of the others the whole state."""
-    for name, layer in models.sparse_layers(model).items():
-        weight = state.pop(f"{name}.weight").flatten()
-        keys = weight.abs().topk(layer.nnz).indices.sort().values
-        widths = layer.support.n_in, layer.support.n_out
-        layer.replace_links_(support_from_keys(keys, *widths), weight[keys])
-    for name in [name for name in state if "weight" in name]:  # dense there, sparse but full here
-        state[name.replace("weight", "values")] = state.pop(name).flatten()
-    model.load_state_dict({**model.state_dict(), **state}, strict=False)

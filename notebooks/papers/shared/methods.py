@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from lib import data
+from lib.runs.config import Run
 from papers.shared.sparse_training import SparseTraining
 from papers.shared.tables import Fields, Table, grid, part
 
@@ -67,17 +68,14 @@ CHOSEN: dict[tuple[str, str], Fields] = {
     (NARROW, "set_rewired"): {"learning_rate": 0.3, "dropout": 0.1},
     (NARROW, "dense_pruned"): {"learning_rate": 0.3, "dropout": 0.1},
 }
+FIXED_ON_HIGGS: Fields = {"learning_rate": 0.1, "dropout": 0.3, "schedule": "constant"}
 # What differs where a data set has a grid of its own.
 CHOSEN_ON: dict[tuple[str, str, str], Fields] = {
     (NARROW, "set", "fashion_mnist"): {"dropout": 0.3},
     (NARROW, "set_random_removal", "fashion_mnist"): {"dropout": 0.3},  # as SET
     ("set_mlp", "set", "higgs"): {"learning_rate": 0.1, "dropout": 0.2, "schedule": "constant"},
-    ("set_mlp", "fixed", "higgs"): {"learning_rate": 0.1, "dropout": 0.3, "schedule": "constant"},
-    ("set_mlp", "fixed_final", "higgs"): {  # as fixed
-        "learning_rate": 0.1,
-        "dropout": 0.3,
-        "schedule": "constant",
-    },
+    ("set_mlp", "fixed", "higgs"): FIXED_ON_HIGGS,
+    ("set_mlp", "fixed_final", "higgs"): FIXED_ON_HIGGS,
     ("set_mlp", "dense", "higgs"): {"learning_rate": 0.1, "dropout": 0.2},
 }
 # The paper's own settings; what it leaves open, as the authors' released CIFAR-10 code has it.
@@ -101,17 +99,18 @@ def chosen_settings(network: str, method: str, dataset: str) -> Fields:
 def trainings(
     experiment: str,
     *,
-    kind: type[SparseTraining] = SparseTraining,
+    kind: type[Run] = SparseTraining,
     tuned_as: str = "",
     fallback: Fields | None = None,
     differences: dict[str, dict[Any, Fields]] | None = None,
     if_here: bool = False,
     **settings: Any,
-) -> list[SparseTraining]:
+) -> list:
     """The runs of a table of settings.
 
     Args:
         experiment: whose runs they are.
+        kind: of the runs.
         tuned_as: the network whose :data:`CHOSEN` settings they take.
         fallback: what differs in the run that stands in where a data set cannot be had.
         differences, settings: see :func:`papers.shared.tables.grid`; methods differ by
@@ -122,8 +121,8 @@ def trainings(
         return []
     told = {"kind": kind, "tuned_as": tuned_as, "differences": differences}
 
-    def made(point: Fields) -> SparseTraining:
-        method, dataset = point["method"], point["dataset"]
+    def made(point: Fields) -> Run:
+        method, dataset = point.get("method"), point["dataset"]
         fields = {**point, **chosen_settings(tuned_as, method, dataset)}
         if method == "dense_small":
             fields["hidden"] = small_widths(point["hidden"], dataset, point["density"])
@@ -134,10 +133,12 @@ def trainings(
         return kind(experiment, **fields)
 
     runs = []
-    for point in grid(settings, {"method": METHODS, **(differences or {})}):
+    differences = {"method": METHODS, **(differences or {})}
+    for point in grid(settings, differences):
         run = made(point)
         if fallback is not None:
-            run = dataclasses.replace(run, stand_in=made({**point, **fallback}))
+            of_method = differences["method"].get(run.method, {})
+            run = dataclasses.replace(run, stand_in=made({**point, **fallback, **of_method}))
         runs.append(run)
     return runs
 
@@ -145,12 +146,14 @@ def trainings(
 QUICK: Fields = {"limit": 10_000}  # examples of large data sets, in the profile "quick"
 
 
-def tabled(experiment: str, profile: str, *parts: Table) -> list[SparseTraining]:
-    """The runs of the parts of an experiment that have some in a profile."""
+def tabled(experiment: str, profile: str, *parts: Table, kind: type[Run] = SparseTraining) -> list:
+    """The runs of the parts of an experiment that have some in a profile, see
+    :func:`trainings`.
+    """
     runs = []
     for table in parts:
         if profile in table:
-            runs += trainings(experiment, **table[profile])
+            runs += trainings(experiment, **{"kind": kind, **table[profile]})
     return runs
 
 

@@ -147,20 +147,8 @@ class SparseTraining(Training):
         self, widths: Sequence[int], standardisation: tuple[Tensor, Tensor] | None = None
     ) -> nn.Sequential:
         """The untrained network, float32; its links do not depend on the standardisation."""
-        network = models.mlp(
-            widths,
-            density=self.density,
-            er_epsilon=self.er_epsilon,
-            activation=self.activation,
-            dropout=self.dropout,
-            draw=self.draw,
-            start=self.start,
-            sparse_output=self.sparse_output,
-            published_srelu=self.published_srelu,
-            seed=self.seed,
-            standardisation=standardisation,
-        )
-        return network.float()
+        fields = self.fields_of(models.mlp)
+        return models.mlp(widths, **fields, standardisation=standardisation).float()
 
     def standardisation(self, split: data.Split) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation that the network takes its input by."""

@@ -71,21 +71,21 @@ class Study(Run):
 
 
 def study_of(experiment: str, parent: Run, kind: type[Run] = Study, **fields: Any) -> Run:
-    """The study of a run, on its data set, with its method and seed."""
+    """The study of a run, on its data set, with its method and seed; where its data set cannot be
+    had, that of the run that stands in.
+    """
     if kind is Study:
         fields["hidden"] = getattr(parent, "hidden", ())
-    return kind(
-        experiment,
-        parent=dataclasses.replace(parent, stand_in=None),
-        dataset=parent.dataset,
-        method=parent.method,
-        seed=parent.seed,
-        **fields,
-    )
+    stand_in = parent.stand_in and study_of(experiment, parent.stand_in, kind, **fields)
+    same = {name: getattr(parent, name) for name in ("dataset", "method", "seed")}
+    alone = dataclasses.replace(parent, stand_in=None)
+    return kind(experiment, parent=alone, stand_in=stand_in, **same, **fields)
 
 
 def with_stand_in(make: Callable[[Run], Run], parent: Run) -> Run:
-    """The study of a run; where its data set cannot be had, that of the run that stands in."""
+    """The study of a run whose fields depend on the data set; as :func:`study_of` with the study of
+    the run that stands in.
+    """
     study = make(parent)
     if parent.stand_in is None:
         return study
@@ -105,11 +105,10 @@ def studies_of(
         parents: profile -> the runs.
         amounts: by profile, how much is measured.
     """
-
-    def make(parent: Run) -> Run:
-        return study_of(experiment, parent, variant=parent.variant, **amounts[profile])
-
-    return [with_stand_in(make, parent) for parent in parents(profile)]
+    return [
+        study_of(experiment, parent, variant=parent.variant, **amounts[profile])
+        for parent in parents(profile)
+    ]
 
 
 def images(study: Study, n: int | None = None) -> tuple[Tensor, Tensor]:

@@ -1,11 +1,7 @@
 """Experiments as tables: the settings of their runs, in the profile "paper" and in small ones."""
 
-from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
-from lib.runs.config import Run
-
-Kind = TypeVar("Kind", bound=Run)
 Fields = dict[str, Any]
 Table = dict[str, Fields]  # settings by profile
 
@@ -68,22 +64,3 @@ def grid(settings: Fields, differences: dict[str, dict[Any, Fields]]) -> list[Fi
 
 def _of_method(value: Any, method: str) -> Any:
     return value.get(method, value.get("others")) if isinstance(value, dict) else value
-
-
-def runs_of(kind: type[Kind], experiment: str, profile: str, *parts: Table) -> list[Kind]:
-    """The runs of the parts of an experiment that have some in a profile.
-
-    Besides settings of runs, a part may have ``differences``, see :func:`grid`, and ``fallback``:
-    what differs in the run that stands in where a data set cannot be had.
-    """
-    runs = []
-    for table in parts:
-        if profile in table:
-            settings = dict(table[profile])
-            fallback = settings.pop("fallback", None)
-            for fields in grid(settings, settings.pop("differences", {})):
-                run = kind(experiment, **fields)
-                if fallback is not None:
-                    run = replace(run, stand_in=replace(run, **fallback))
-                runs.append(run)
-    return runs

@@ -29,17 +29,8 @@ def right_under_pgd(
     study: Study, model: nn.Module, x: Tensor, y: Tensor, *, radius: float, norm: str
 ) -> Tensor:
     """(n,) bool, whether each image is classified correctly after the PGD of a study."""
-    x_adv = attacks.pgd(
-        model,
-        x,
-        y,
-        radius=radius,
-        norm=norm,
-        steps=study.steps,
-        restarts=study.restarts,
-        generator=study.generator(),
-    )
-    return is_right(model, x_adv, y)
+    pgd = {"steps": study.steps, "restarts": study.restarts, "generator": study.generator()}
+    return is_right(model, attacks.pgd(model, x, y, radius=radius, norm=norm, **pgd), y)
 
 
 def right_under_ensemble(

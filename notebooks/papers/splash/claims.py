@@ -12,6 +12,7 @@ from lib.report import labels
 from lib.report.claims import CELL, against, intervals, largest, readings, scaled, share, smallest
 from lib.report.frames import tidy
 from lib.report.intervals import MIN_SEEDS, Measurement, exact, ratio_interval
+from lib.report.tables import Records
 from lib.report.verdicts import Claim
 from lib.runs.record import Record
 from papers.splash.experiments import TEN, TRAININGS
@@ -25,8 +26,6 @@ from papers.splash.studies import (
     worst_case,
 )
 from papers.splash.training import learned_units
-
-Records = Sequence[Record]
 
 CELLS = (*product(("mnist", "cifar10", "cifar100"), ("lenet5", "all_cnn", "resnet20", "nin")),)
 DRAWS = 100  # of random coefficients

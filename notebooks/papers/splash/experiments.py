@@ -11,14 +11,15 @@ from typing import Any
 
 from lib.runs.experiment import PROFILES, Contents, Experiment, Workspace
 from papers.shared import study, trained
+from papers.shared.methods import tabled
 from papers.shared.study import Holds, Study
-from papers.shared.tables import Fields, part, runs_of
+from papers.shared.tables import Fields, part
 from papers.shared.training import training
 from papers.splash import studies
 from papers.splash.training import SET_MLP, UnitTraining, keep_units, numbers
 
 Runs = list[UnitTraining]
-made = partial(runs_of, UnitTraining)
+made = partial(tabled, kind=UnitTraining)
 
 TEN = ("splash", "relu", "leaky_relu", "prelu", "tanh", "sigmoid", "elu", "maxout", "swish", "apl")
 UNITS = (*TEN, "srelu")

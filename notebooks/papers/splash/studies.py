@@ -156,26 +156,14 @@ def minimal(study: Study, parent: Record) -> Table:
     model, (x, y) = trained.network(parent), images(study)
     generator = study.generator()
     first = attacks.deepfool(model, x, y)
+    steps = CARLINI_WAGNER_STEPS * study.steps
+    carlini_wagner = {"steps": steps, "learning_rate": CARLINI_WAGNER_RATE, "start_margin": 1e-6}
+    bisected_pgd = {"radius": FARTHEST, "bisections": study.bisections, "generator": generator}
     points = {
-        "carlini_wagner": attacks.carlini_wagner(
-            model,
-            x,
-            y,
-            steps=CARLINI_WAGNER_STEPS * study.steps,
-            learning_rate=CARLINI_WAGNER_RATE,
-            start_margin=1e-6,
-        ),
+        "carlini_wagner": attacks.carlini_wagner(model, x, y, **carlini_wagner),
         "deepfool": first,
         "boundary": attacks.boundary(model, x, y, steps=study.queries // 2, generator=generator),
-        "bisected_pgd": attacks.bisected_pgd(
-            model,
-            x,
-            y,
-            radius=FARTHEST,
-            start=first,
-            bisections=study.bisections,
-            generator=generator,
-        ),
+        "bisected_pgd": attacks.bisected_pgd(model, x, y, start=first, **bisected_pgd),
     }
     points["smallest"], _ = attacks.closest(model, x, y, points, "l2")
     rows: list[Row] = []

@@ -91,13 +91,7 @@ class UnitTraining(Training):
         """Options that the unit is made with."""
         if self.method != "splash":
             return {}
-        return {
-            "n_hinges": self.n_hinges,
-            "positions": self.positions or None,
-            "start": self.start,
-            "bounded": self.bounded,
-            "decayed": self.decayed,
-        }
+        return {**self.fields_of(Splash), "positions": self.positions or None}
 
     def settings(self) -> train.Settings:
         """How to train. Raises ValueError if a value is out of range."""
@@ -123,17 +117,8 @@ class UnitTraining(Training):
                 widths, er_epsilon=self.er_epsilon, dropout=MLP_DROPOUT, **unit
             ).float()
         check_known("network", self.network, NETWORKS)
-        network = models.convnet(
-            self.network,
-            tuple(image),
-            n_classes,
-            norm=self.norm,
-            dropout=self.dropout,
-            logit_scale=self.logit_scale,
-            enlarge=self.enlarge,
-            **unit,
-        )
-        return network.float()
+        options = {**self.fields_of(models.convnet), **unit}
+        return models.convnet(self.network, tuple(image), n_classes, **options).float()
 
     def prepare_(self, model: nn.Sequential, split: data.Split, workspace: Workspace) -> None:
         """Place the hinges of SPLASH where its inputs lie, if asked for."""

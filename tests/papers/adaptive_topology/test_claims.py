@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.report.claims import smallest
 from lib.report.intervals import Measurement, direction, t_interval
 from lib.report.verdicts import published
 from lib.runs.record import Record
@@ -255,17 +254,6 @@ def test_claim_without_one_data_set_has_no_lower_bound(rng):
     worse = CLAIMS["R05"].measure(records)
     assert worse.high < 0 and worse.value == pytest.approx(-0.125, abs=0.05)
     assert worse.at == "Fashion-MNIST"
-
-
-@pytest.mark.parametrize("turned", [False, True])
-def test_data_set_that_nothing_bounds_leaves_the_claim_without_a_lower_bound(turned):
-    rows = [("mnist", np.nan, -np.inf, np.inf, 5), ("fashion_mnist", 0.5, 0.4, 0.6, 5)]
-    columns = ["dataset", "value", "low", "high", "n"]
-    table = pd.DataFrame(rows[::-1] if turned else rows, columns=columns)
-    worst = smallest(table)
-    assert worst == Measurement(0.5, -np.inf, 0.6, 5)
-    assert direction(worst, ">=", "0.3") == "open"
-    assert direction(worst, ">=", "0.9") == "fails"  # whatever the other is
 
 
 def test_bounds_that_are_not_known_decide_nothing():

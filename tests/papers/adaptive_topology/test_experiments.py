@@ -64,7 +64,7 @@ def test_stored_study_is_of_the_stored_network(name):
 
 
 def test_dense_networks_are_attacked_on_the_pixels_of_their_twins():
-    for run in experiments.dense_on_pixels("paper"):
+    for run in experiments.studied("attack_pixels", experiments.dense, "paper"):
         rigl = experiments.twin(run.parent, "rigl")
         assert rigl.method == "rigl" and rigl.epochs == run.parent.epochs
         assert (rigl.dataset, rigl.seed) == (run.dataset, run.seed)

@@ -36,12 +36,6 @@ def test_density_by_distance_is_that_of_all_pairs(image, monkeypatch):
         assert rows["density"].tolist() == pytest.approx(desired)
 
 
-def test_links_of_a_local_start_that_stay_have_no_greater_distance(store):
-    record = store.run(dataclasses.replace(LOCAL, method="fixed", drop=None, grow="random"))
-    found = density_by_distance(record).query("density > 0")
-    assert found.groupby("layer")["distance"].max().tolist() == [1, 2]
-
-
 def test_record_without_links_gives_no_rows():
     record = Record(LOCAL, pd.DataFrame(), {}, {"architecture": "64-128-64-10"})
     assert density_by_distance(record).empty

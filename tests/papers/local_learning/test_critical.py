@@ -66,19 +66,6 @@ def test_one_step_within_bounds_moves_every_pixel(name, line, generator):
     torch.testing.assert_close(found.norm, found.size * math.sqrt(N))
 
 
-def test_bisection_finds_what_the_scan_finds(line):
-    model, x, y = line
-
-    def move(rows, size):
-        return x[rows] + size * (1 - 2.0 * y[rows, None])
-
-    scanned = critical._first(model, x, y, move, SIZES)
-    bisected = critical._by_bisection(model, x, y, move, SIZES)
-    torch.testing.assert_close(bisected.size, scanned.size)
-    torch.testing.assert_close(bisected.norm, scanned.norm)
-    assert scanned.fooled.all() and bisected.fooled.all()
-
-
 def test_noise_of_one_direction_is_first_fooling_where_it_crosses(line):
     model, x, y = line
     generator = torch.Generator().manual_seed(7)
@@ -118,7 +105,7 @@ def test_what_nothing_fools_keeps_the_largest_norm_tried(name, line, generator):
     tiny = np.array([1e-9, 1e-8])
     found = getattr(critical, name)(model, x, y, sizes=tiny, **options(name, generator))
     assert not found.fooled.any()
-    torch.testing.assert_close(found.size, torch.full((len(x),), 1e-8))
+    torch.testing.assert_close(found.size, torch.full((len(x),), 1e-8), atol=0, rtol=1e-6)
     assert (found.norm > 0).all()
 
 

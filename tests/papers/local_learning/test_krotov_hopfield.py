@@ -71,16 +71,6 @@ def test_step_of_no_update_is_zero():
     assert not step.any()
 
 
-def test_winner_of_one_repeated_input_comes_to_its_direction(generator):
-    v = torch.tensor([[3.0, 4.0, 0.0]])
-    weight = torch.randn(2, 3, generator=generator)
-    winner = int(rule.overlaps(v, weight, norm_order=2).argmax())
-    for step in range(400):
-        step_size = 0.05 * (1 - step / 400)
-        weight += rule.learning_step(weight, v, step_size=step_size, norm_order=2, anti_hebbian=0.0)
-    torch.testing.assert_close(weight[winner], v[0] / 5, atol=1e-3, rtol=0)
-
-
 @pytest.mark.parametrize("order", [2, 3])
 def test_norms_of_learned_units_are_one(order, generator):
     centres = torch.rand(4, 20, generator=generator)

@@ -54,15 +54,6 @@ def test_fewer_images_than_units_cut_the_spectrum(generator):
 # --------------------------------------------------------------------------------------- fits
 
 
-@pytest.mark.parametrize("exponent", [0.5, 1.0, 2.7])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_an_exact_power_law_has_its_exponent(exponent, weighted):
-    found = spectra.fit(7 * RANKS**-exponent, weighted=weighted)
-    assert found.exponent == pytest.approx(exponent)
-    assert found.log_scale == pytest.approx(math.log(7))
-    assert found.r_squared == pytest.approx(1)
-
-
 @pytest.mark.parametrize("weighted", [False, True])
 def test_a_fit_is_that_of_numpy(rng, weighted):
     """Weights of 1 / n are those of Stringer et al."""

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from lib import data, train
 from lib.layers import SparseLinear
 from papers.local_learning import experiments, krotov_hopfield, networks, training
-from papers.local_learning.regularizers import Jacobian, Spectral, SquaredWeights
+from papers.local_learning.regularizers import Spectral
 from papers.local_learning.training import HiddenNetwork, Published
 
 SETTINGS = Published(epochs=3, batch_size=100)
@@ -136,10 +136,9 @@ def test_rates_of_the_spectral_network_decay_from_epoch_90():
 
 def trained(split, penalty=None):
     generator = torch.Generator().manual_seed(0)
-    batch_norm = isinstance(penalty, Spectral)
-    network = networks.perceptron(64, 20, 10, batch_norm=batch_norm, generator=generator)
-    history = training.fit_network(network, split, SETTINGS, seed=1, penalty=penalty)
-    return network, history
+    network = networks.perceptron(64, 20, 10, batch_norm=True, generator=generator)
+    training.fit_network(network, split, SETTINGS, seed=1, penalty=penalty)
+    return network
 
 
 def test_first_step_is_that_of_adam(split):
@@ -155,23 +154,6 @@ def test_first_step_is_that_of_adam(split):
     torch.testing.assert_close(moved[clear], -1e-3 * grad[clear].sign(), rtol=2e-3, atol=0)
 
 
-PENALTIES = {
-    "weights": lambda: SquaredWeights(0.1),
-    "jacobian": lambda: Jacobian(0.1, part="hidden"),
-    "activations": lambda: Jacobian(0.1, part="activations"),
-    "logits": lambda: Jacobian(1.0, part="logits"),
-    "spectral": lambda: Spectral(1.0, first=2),
-    "released": lambda: Spectral.released(),
-}
-
-
-@pytest.mark.parametrize("name", PENALTIES)
-def test_penalty_changes_what_is_learned(split, name):
-    plain, _ = trained(split)
-    penalised, _ = trained(split, PENALTIES[name]())
-    assert not torch.equal(plain.linear.weight, penalised.linear.weight)
-
-
 def test_spectral_penalty_brings_the_spectrum_nearer_its_law(split):
     def distance(network):
         penalty = Spectral(first=2)
@@ -179,16 +161,7 @@ def test_spectral_penalty_brings_the_spectrum_nearer_its_law(split):
         x = split.x_train.double()
         return penalty(network, x).item()
 
-    plain, _ = trained(split)
-    penalised, _ = trained(split, Spectral(first=2))
-    assert distance(penalised) < distance(plain)
-
-
-def test_last_batch_too_small_for_the_spectrum_is_refused(split):
-    settings = dataclasses.replace(SETTINGS, batch_size=len(split.x_train) - 5)
-    network = networks.perceptron(64, 20, 10, generator=torch.Generator().manual_seed(0))
-    with pytest.raises(ValueError, match="a batch of 5 is too small for the spectrum of 20 units"):
-        training.fit_network(network, split, settings, seed=1, penalty=Spectral(first=2))
+    assert distance(trained(split, Spectral(first=2))) < 0.9 * distance(trained(split))
 
 
 def test_readout_on_stored_activations_learns_what_it_learns_in_the_network(split):

@@ -137,29 +137,6 @@ def test_head_is_the_published_one_trained_by_torch(rng, examples, strangers, mo
     torch.testing.assert_close(head.logits(strangers[0]), desired(strangers[0]).detach())
 
 
-@each_mode
-def test_mask_of_ones_is_the_dense_head(examples, strangers, mode):
-    ones = np.ones((1, *heads.mask_shape(mode, N_FEATURES, SETTINGS.n_hidden)), bool)
-    (head,) = train(examples, ones, [0], mode)
-    (dense,) = train(examples, np.ones((1, N_FEATURES), bool), [0])
-    assert head.weight_in.shape == (N_FEATURES, SETTINGS.n_hidden) and head.active_fraction == 1
-    assert_same(head, dense)
-
-
-@each_mode
-def test_mask_of_zeros_leaves_the_biases_of_the_output(examples, strangers, mode):
-    zeros = np.zeros((1, *heads.mask_shape(mode, N_FEATURES, SETTINGS.n_hidden)), bool)
-    settings = replace(
-        SETTINGS, learning_rate=0.5, epochs=300, patience=300, batch_size=30, min_delta=0.0
-    )
-    (head,) = train(examples, zeros, [0], mode, settings)
-    assert head.active_fraction == 0
-    assert torch.equal(head.logits(strangers[0]), head.bias_out.expand(12, -1))
-    # the biases of smallest cross-entropy give the shares of the classes
-    shares = np.bincount(examples[1]) / len(examples[1])
-    np.testing.assert_allclose(head.bias_out.softmax(0), shares, atol=1e-6)
-
-
 def test_empty_mask_among_others_is_trained_as_alone(rng, examples):
     masks = masks_of(rng, "features", n=3)
     masks[1] = False

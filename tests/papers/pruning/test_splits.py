@@ -74,14 +74,6 @@ def test_regions_are_hidden_from_the_images_that_test_in_the_division():
     assert torch.equal(y, task.y["test"][places])
 
 
-def test_each_division_has_a_search_of_its_own():
-    runs = [run for run in experiments.searches("paper") if run.variant == experiments.GROUPED]
-    assert {run.dataset for run in runs} == set(experiments.GROUPED_SETS)
-    for dataset in experiments.GROUPED_SETS:
-        own = [(run.seed, run.division) for run in runs if run.dataset == dataset]
-        assert own == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]
-
-
 def test_arrays_come_in_the_parts_of_the_features():
     split = features.load("digits_low", "tiny")
     parts = features.in_parts("digits_low", features.images("digits_low").arrays)

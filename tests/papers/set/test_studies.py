@@ -197,13 +197,6 @@ def test_overlap_is_one_with_itself_and_between_0_and_1_elsewhere(measured):
     assert (wide.loc[0, end].to_numpy() == wide.loc["final", start].to_numpy()).all()
 
 
-def test_overlap_is_the_share_of_all_links_that_both_have(record, measured):
-    table, _ = measured("network_structure")
-    first, last = (set(record.arrays[f"linear2.links.{e}"].tolist()) for e in (0, 5))
-    found = table[(table["measure"] == "overlap with start, layer 2") & (table["epoch"] == 5)]
-    assert found["value"].item() == len(first & last) / len(first | last)
-
-
 @pytest.mark.parametrize("epoch", [10, "final"])
 def test_measures_are_those_of_the_supports(epoch, record, measured):
     table, _ = measured("network_structure")

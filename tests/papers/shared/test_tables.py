@@ -1,7 +1,8 @@
 """Tables of settings: axes, what differs along them, and the rule for small profiles."""
 
 import papers
-from papers.shared.tables import SMALL, grid, part, runs_of
+from papers.shared.methods import tabled
+from papers.shared.tables import SMALL, grid, part
 from papers.splash.training import UnitTraining
 
 
@@ -43,11 +44,11 @@ def test_small_profiles_follow_the_rule_but_for_their_exceptions():
 
 def test_runs_have_the_stand_in_of_their_profile_alone():
     table = part({"dataset": ["mnist"], "epochs": 9, "seed": range(2)}, smoke=None)
-    (run,) = runs_of(UnitTraining, "unit_accuracy", "quick", table, {"paper": {"seed": [7]}})
+    (run,) = tabled("x", "quick", table, {"paper": {"seed": [7]}}, kind=UnitTraining)
     assert (run.dataset, run.epochs, run.seed) == ("mnist", 3, 0)
     assert run.stand_in == run.with_changes({"dataset": "digits"})
-    assert [r.stand_in for r in runs_of(UnitTraining, "", "paper", table)] == [None, None]
-    assert runs_of(UnitTraining, "unit_accuracy", "smoke", table) == []
+    paper, smoke = (tabled("x", name, table, kind=UnitTraining) for name in ("paper", "smoke"))
+    assert [run.stand_in for run in paper] == [None, None] and smoke == []
 
 
 def test_one_table_shows_every_setting_of_an_experiment():

@@ -64,14 +64,6 @@ def test_relu_and_splash_of_a_seed_start_alike(store):
     assert torch.equal(nets[0](x), nets[1](x))
 
 
-def test_record_that_lacks_the_network_is_refused(store):
-    record = store.run(dataclasses.replace(SMALL, epochs=1))
-    shipped = {n: a for n, a in record.arrays.items() if training.keep_units(record, n)}
-    assert shipped and all(n.startswith(("units.", "hinges.")) for n in shipped)
-    with pytest.raises(ValueError, match="does not hold the whole network: train it on"):
-        trained.network(dataclasses.replace(record, arrays=shipped))
-
-
 def test_training_on_attacked_examples_has_its_objective():
     run = dataclasses.replace(SMALL, adversarial_radius=0.1)
     assert run.objectives() == {"objective": Adversarial(0.1, steps=2)}

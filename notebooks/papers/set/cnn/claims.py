@@ -1,7 +1,6 @@
 """Measurements of the claims of [Mocanu2018] on convolutional networks."""
 
 import math
-from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
@@ -10,11 +9,9 @@ from lib.models import count_parameters
 from lib.report.claims import against
 from lib.report.frames import tidy
 from lib.report.intervals import Measurement, exact, t_interval
+from lib.report.tables import Records
 from lib.report.verdicts import Claim
-from lib.runs.record import Record
 from papers.set.cnn import network
-
-Records = Sequence[Record]
 
 
 def share_of_weights(records: Records) -> Measurement:

@@ -5,15 +5,12 @@ second of one core, so that the profile "paper" has 15 epochs on half of the ima
 included 40 to 50 seconds an epoch: 4 core-hours for all experiments of this module.
 """
 
-from dataclasses import replace
-from typing import Any
-
 from papers.set.cnn import channels, network
 from papers.set.cnn.resnet import METHODS as RESNETS
 from papers.set.cnn.resnet import ResNetTraining
-from papers.set.cnn.training import TOPS, CnnTraining, OnMaps, TopTraining
-from papers.shared.methods import METHODS
-from papers.shared.tables import Fields, grid, part, runs_of
+from papers.set.cnn.training import TOPS, CnnTraining, TopTraining
+from papers.shared.methods import METHODS, tabled
+from papers.shared.tables import Fields, part
 from papers.shared.training import training
 
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2)
@@ -30,27 +27,19 @@ SMALL: Fields = {  # digits, enlarged
     "limit": None,
     "test_images": None,
 }
-CIFAR: Fields = {"dataset": "cifar10", "augmentation": 1.0, "er_epsilon": network.ER_EPSILON}
-DIFFERENCES = {"method": {**METHODS, "rigl": {**METHODS["rigl"], "decay": "cosine"}}}  # [Evci2020]
-
-
-def with_tops(
-    kind: type[OnMaps], experiment: str, *, fallback: Fields | None = None, **settings: Any
-) -> list[OnMaps]:
-    """A run for each seed and each top, paired by seed: the same first convolutions and order of
-    examples.
-
-    Args:
-        fallback: what differs in the runs that stand in where data cannot be had.
-        settings: see :func:`papers.shared.tables.grid`.
-    """
-    usual = {"schedule": "one_cycle", "learning_rate": 0.05, "seed": range(1), "method": [*TOPS]}
-    points = grid({**usual, **settings}, DIFFERENCES)
-    runs = [kind(experiment, **point) for point in points]
-    if fallback is None:
-        return runs
-    others = with_tops(kind, experiment, **{**settings, **fallback})
-    return [replace(run, stand_in=other) for run, other in zip(runs, others, strict=True)]
+USUAL: Fields = {  # all tops, paired by seed: the same first convolutions and order of examples
+    "schedule": "one_cycle",
+    "learning_rate": 0.05,
+    "seed": range(1),
+    "method": [*TOPS],
+    "differences": {"method": {**METHODS, "rigl": {**METHODS["rigl"], "decay": "cosine"}}},
+}  # [Evci2020] for the decay
+CIFAR: Fields = {
+    **USUAL,
+    "dataset": "cifar10",
+    "augmentation": 1.0,
+    "er_epsilon": network.ER_EPSILON,
+}
 
 
 def convolutional(profile: str) -> list[CnnTraining]:
@@ -61,7 +50,7 @@ def convolutional(profile: str) -> list[CnnTraining]:
         smoke=SMALL,
         quick={"limit": 1000, "test_images": 500, "fallback": SMALL},
     )
-    return with_tops(CnnTraining, "set_cnn", **table[profile])
+    return tabled("set_cnn", profile, table, kind=CnnTraining)
 
 
 def long(profile: str) -> list[CnnTraining]:
@@ -71,7 +60,7 @@ def long(profile: str) -> list[CnnTraining]:
     paper = {**CIFAR, "epochs": 100, "variant": "all images", "learning_rate": CHOSEN_RATES}
     one = {"method": ["set"], "epochs": 1, "variant": "one rate"}
     table = part({**paper, "seed": range(3)}, smoke={**SMALL, **one}, quick="smoke")
-    return with_tops(CnnTraining, "set_cnn_long", **table[profile])
+    return tabled("set_cnn_long", profile, table, kind=CnnTraining)
 
 
 def tuning(profile: str) -> list[CnnTraining]:
@@ -79,20 +68,20 @@ def tuning(profile: str) -> list[CnnTraining]:
     validated = {"validation": 5000, "evaluate_test": False, "epochs": 5, "limit": 12_500}
     rates = {"learning_rate": [*RATES], "variant": "rate {learning_rate:g}"}
     few = {"learning_rate": [RATES[0]], "validation": 100, "epochs": 2, "limit": 300}
-    table = part({**rates, **CIFAR, **validated}, smoke={**SMALL, **few}, quick="smoke")
-    return with_tops(CnnTraining, "set_cnn_tuning", **table[profile])
+    table = part({**CIFAR, **rates, **validated}, smoke={**SMALL, **few}, quick="smoke")
+    return tabled("set_cnn_tuning", profile, table, kind=CnnTraining)
 
 
 def on_features(profile: str) -> list[TopTraining]:
     """All tops on features of a frozen network."""
     tiny = {"dataset": "digits", "extractor": "tiny", "hidden": (64, 64), "er_epsilon": 5.0}
-    paper = {"dataset": "cifar10", "epochs": 40, "er_epsilon": network.ER_EPSILON}
+    paper = {**USUAL, "dataset": "cifar10", "epochs": 40, "er_epsilon": network.ER_EPSILON}
     table = part(
         {**paper, "variant": "one rate", "seed": range(5)},
         smoke={**tiny, "epochs": 5},
         quick={**tiny, "hidden": (256, 256), "epochs": 10, "fallback": None},
     )
-    return with_tops(TopTraining, "set_on_features", **table[profile])
+    return tabled("set_on_features", profile, table, kind=TopTraining)
 
 
 def residual(profile: str) -> list[ResNetTraining]:
@@ -111,11 +100,10 @@ def residual(profile: str) -> list[ResNetTraining]:
         "method": [*RESNETS],
         "density": {"dense": None, "others": 0.1},
         "decay": {"set": "cosine", "rigl": "cosine", "others": "constant"},
-        "differences": {"method": METHODS},
     }
     small = {"limit": 200, "test_images": 100, "batch_size": 32}
     table = part(settings, smoke={**small, "epochs": 2}, quick="smoke")
-    return runs_of(ResNetTraining, "set_resnet", profile, table)
+    return tabled("set_resnet", profile, table, kind=ResNetTraining)
 
 
 # ------------------------------------------------------------------------------ the experiments

@@ -74,8 +74,13 @@ def set_cnn(
         there are classes, or er_epsilon gives all links of a layer.
     """
     channels, height, width = image if len(image) == 3 else (1, *image)
-    sides = _pooled(height * enlarge, width * enlarge, len(filters))
-    n_features = filters[-1] * sides[0] * sides[1]
+    sides, factor = (height * enlarge, width * enlarge), POOLED ** len(filters)
+    if min(sides) < factor:
+        raise ValueError(
+            f"images of {sides[0]} x {sides[1]} are too small to be pooled {len(filters)} times:"
+            f" give sides of at least {factor}, or enlarge them"
+        )
+    n_features = filters[-1] * (sides[0] // factor) * (sides[1] // factor)
     widths = (n_features, *hidden, n_classes)
     check_top(widths, er_epsilon)
     net = nn.Sequential()
@@ -90,17 +95,6 @@ def set_cnn(
     top = models.mlp(widths, er_epsilon=er_epsilon, activation="relu", dropout=dropout, seed=seed)
     net.add_module("top", top)
     return net
-
-
-def _pooled(height: int, width: int, times: int) -> tuple[int, int]:
-    """Sides of the last map."""
-    factor = POOLED**times
-    if min(height, width) < factor:
-        raise ValueError(
-            f"images of {height} x {width} are too small to be pooled {times} times: give sides of"
-            f" at least {factor}, or enlarge them"
-        )
-    return height // factor, width // factor
 
 
 def check_top(widths: Sequence[int], er_epsilon: float | None) -> None:

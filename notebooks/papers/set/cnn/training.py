@@ -95,17 +95,8 @@ class CnnTraining(OnMaps):
     ) -> nn.Sequential:
         """The untrained network, float32, for widths of :meth:`widths`."""
         *image, n_classes = widths[: -len(self.hidden) - 1] + widths[-1:]
-        net = network.set_cnn(
-            image,
-            n_classes,
-            er_epsilon=self.er_epsilon,
-            filters=self.filters,
-            hidden=self.hidden,
-            dropout=self.dropout,
-            enlarge=self.enlarge,
-            standardisation=standardisation,
-            seed=self.seed,
-        )
+        fields = self.fields_of(network.set_cnn)
+        net = network.set_cnn(image, n_classes, **fields, standardisation=standardisation)
         return net.float()
 
     def top(self, model: nn.Sequential) -> nn.Sequential:

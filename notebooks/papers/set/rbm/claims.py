@@ -7,7 +7,6 @@ Beside a printed value one setting can win, but its loss decides nothing.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -17,6 +16,7 @@ import pandas as pd
 from lib.report import claims, frames, labels
 from lib.report.claims import intervals
 from lib.report.intervals import MIN_SEEDS, Measurement, direction, exact, t_interval
+from lib.report.tables import Records
 from lib.report.verdicts import Claim
 from lib.runs.record import Record
 from lib.topology import power_law
@@ -26,7 +26,6 @@ from papers.set.rbm.training import VISIBLE_STARTS
 from papers.shared.claims import chosen
 from papers.shared.inputs import input_links
 
-Records = Sequence[Record]
 N_SETS = 11  # of Table 2
 N_RUNS = 99  # of Fig. 3 and its supplement
 FLAT = -85.0  # nats that a machine reaches before its falls count, S20

@@ -120,7 +120,18 @@ def fit(
         history.seconds += time.perf_counter() - start
         if checkpoint is not None:
             if epoch == last or time.perf_counter() - written > CHECKPOINT_SECONDS:
-                checkpoints.save(checkpoint, _state(learner, history, epoch))
+                state = {
+                    "format": CHECKPOINT_FORMAT,
+                    "run": learner.run,
+                    "epoch": epoch,
+                    "model": rbm.state_dict(),
+                    "optimiser": learner.optimiser.state_dict(),
+                    "generator": learner.generator.get_state(),
+                    "passes": learner.passes,
+                    "particles": learner.particles,
+                    "history": vars(history),
+                }
+                checkpoints.save(checkpoint, state)
                 written = time.perf_counter()
         if on_epoch is not None:
             on_epoch(epoch)
@@ -180,10 +191,11 @@ class _Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = settings.learning_rate_at_epoch(epoch)
         order = torch.randperm(len(self.x), generator=self.generator).to(self.x.device)
-        if self._runs_compiled():
+        batch_size = settings.batch_size
+        if sampling.descends_in_one_call(self.rbm.links, batch_size) and not settings.nesterov:
             self._run_compiled(order)
         else:
-            for index in order.split(settings.batch_size):
+            for index in order.split(batch_size):
                 self._step(sampling.batch(self.x, index, self.rbm.weights.dtype))
         for parameter in self.rbm.parameters():
             if not parameter.isfinite().all():
@@ -200,12 +212,6 @@ class _Learner:
             train.record_links(history, self.rbm, "final")
             history.final["links"] = self.rbm.n_links
         return n_links
-
-    def _runs_compiled(self) -> bool:
-        """True if several steps are one compiled call."""
-        settings = self.settings
-        is_taken = sampling.descends_in_one_call(self.rbm.links, settings.batch_size)
-        return is_taken and not settings.nesterov
 
     @torch.no_grad()
     def _run_compiled(self, order: Tensor) -> None:
@@ -294,20 +300,6 @@ def _evaluate(
 
 
 # ------------------------------------------------------------------------------- checkpoints
-
-
-def _state(learner: _Learner, history: History, epoch: int) -> dict[str, Any]:
-    return {
-        "format": CHECKPOINT_FORMAT,
-        "run": learner.run,
-        "epoch": epoch,
-        "model": learner.rbm.state_dict(),
-        "optimiser": learner.optimiser.state_dict(),
-        "generator": learner.generator.get_state(),
-        "passes": learner.passes,
-        "particles": learner.particles,
-        "history": vars(history),
-    }
 
 
 def _restore_(learner: _Learner, checkpoint: Path) -> tuple[int, History]:

@@ -30,7 +30,12 @@ def log_z(rbm: RBM) -> float:
     total = 0.0
     for hidden, visible in _components(matrix):
         weights = torch.from_numpy(matrix[hidden][:, visible].toarray())
-        total += _log_z_of_component(weights, a[visible], c[hidden])
+        few, many = c[hidden], a[visible]
+        if len(many) < len(few):
+            weights, few, many = weights.t(), many, few
+        _check_size(len(few))
+        parts = [log_p.logsumexp(0) for log_p, _ in _enumerated(weights, many, few)]
+        total += float(torch.stack(parts).logsumexp(0))
     return total
 
 
@@ -75,14 +80,6 @@ def _components(matrix: scipy.sparse.csr_array) -> list[tuple[np.ndarray, np.nda
     for units in np.split(order, starts):
         parts.append((units[units < n_hidden], units[units >= n_hidden] - n_hidden))
     return parts
-
-
-def _log_z_of_component(weights: Tensor, a: Tensor, c: Tensor) -> float:
-    if len(a) < len(c):
-        weights, a, c = weights.t(), c, a
-    _check_size(len(c))
-    parts = [log_p.logsumexp(0) for log_p, _ in _enumerated(weights, a, c)]
-    return float(torch.stack(parts).logsumexp(0))
 
 
 def _enumerated(weights: Tensor, a: Tensor, c: Tensor):

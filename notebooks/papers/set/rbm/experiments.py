@@ -1,6 +1,5 @@
 """The machines behind Fig. 2 to 4 and Table 2 of [Mocanu2018], and the studies of their links."""
 
-import dataclasses
 from collections.abc import Callable
 from functools import partial
 
@@ -10,8 +9,9 @@ from papers.set.rbm import studies, training
 from papers.set.rbm.training import VISIBLE_STARTS, RBMTraining
 from papers.set.studies import visible_connectivity
 from papers.shared import study, trained
+from papers.shared.methods import trainings
 from papers.shared.study import studies_of
-from papers.shared.tables import Fields, grid
+from papers.shared.tables import Fields
 
 Runs = list[RBMTraining]
 
@@ -37,13 +37,8 @@ def machines(experiment: str, *parts: Fields, chosen: dict[str, Fields] | None =
         chosen: further settings by method.
     """
     differences = {name: {**METHODS[name], **(chosen or {}).get(name, {})} for name in METHODS}
-    points = [point for settings in parts for point in grid(settings, {"method": differences})]
-    return [RBMTraining(experiment, **point) for point in points]
-
-
-def _with_digits(runs: Runs) -> Runs:
-    """The runs, digits standing in where their data set cannot be had."""
-    return [dataclasses.replace(run, stand_in=dataclasses.replace(run, **DIGITS)) for run in runs]
+    told = {"kind": RBMTraining, "differences": {"method": differences}}
+    return [run for settings in parts for run in trainings(experiment, **told, **settings)]
 
 
 # --------------------------------------------------------------------------------- DNA: Fig. 2
@@ -91,7 +86,7 @@ def dna(profile: str) -> Runs:
         )
     if profile == "quick":
         short = {**SHORT, "hidden": (100,), "epochs": 40, "variant": "grid", "dataset": "dna"}
-        return _with_digits(machines(name, {**short, "method": ALL, "seed": ONE}))
+        return machines(name, {**short, "method": ALL, "seed": ONE, "fallback": DIGITS})
     long = {**GRID, "variant": "long", "cd_steps": 1, "hidden": [(100,), (250,)], "epochs": 5000}
     runs = machines(
         name, {**GRID, "method": ALL, "seed": FIVE}, {**long, "method": ALL, "seed": ONE}
@@ -139,9 +134,10 @@ def table_2(profile: str) -> Runs:
         return machines("set_rbm", {**TINY, **one, "method": ["set", "fixed"], "seed": ONE})
     if profile == "quick":
         mushrooms = {**one, **SHORT, "dataset": "mushrooms", "epochs": 20, "method": ALL}
+        mushrooms["fallback"] = DIGITS
         mnist = {**one, **TABLE_2["mnist"], **SHORT, "dataset": "mnist", "epochs": 2}
-        mnist |= {"validation": 1000, "limit": 10_000, "method": ["set"]}
-        return _with_digits(machines("set_rbm", mushrooms, mnist))
+        mnist |= {"validation": 1000, "limit": 10_000, "method": ["set"], "fallback": DIGITS}
+        return machines("set_rbm", mushrooms, mnist)
     parts = []
     for dataset, fields in TABLE_2.items():
         seeds = FIVE if dataset in FIVE_SEEDS else THREE

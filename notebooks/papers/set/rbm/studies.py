@@ -2,8 +2,6 @@
 the estimator can tell, their degrees, and their visible units as images.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from torch import Tensor
@@ -12,13 +10,13 @@ from lib import topology
 from lib._boundary import REFERENCE
 from lib.report import frames
 from lib.report.claims import intervals
+from lib.report.tables import Records
 from lib.runs.record import Record
 from papers.set import studies
 from papers.set.rbm import ais
 from papers.shared import trained
 from papers.shared.study import Study, Table
 
-Records = Sequence[Record]
 PUBLISHED = ("grid", "one setting")  # variants with the rate and the weight decay of the paper
 COMPARED = (*PUBLISHED, "tuned")  # among these validation chooses
 SETTING = ["hidden", "cd_steps", "learning_rate", "weight_decay", "visible_start", "epochs"]

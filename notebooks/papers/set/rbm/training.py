@@ -17,7 +17,7 @@ from lib.runs.config import Run
 from lib.runs.environment import dense_device
 from lib.runs.experiment import Contents, Workspace
 from lib.runs.record import Record
-from lib.train import History, Settings
+from lib.train import Settings
 from papers.set.rbm import ais, contrastive_divergence, exact
 from papers.set.rbm.contrastive_divergence import Chains
 from papers.set.rbm.model import RBM, check_binary
@@ -254,7 +254,12 @@ def make(run: RBMTraining, workspace: Workspace) -> Contents:
         checkpoint=workspace.checkpoint(run.device()),
         on_epoch=workspace.progress,
     )
-    best_epoch, best = _best(history, rbm)
+    # the machine of the largest validation likelihood; the last where no likelihood is possible
+    best_epoch, best = history.metrics[-1]["epoch"], rbm
+    if history.best_state is not None:
+        rows = [row for row in history.metrics if row["valid"] is not None]
+        best_epoch, best = max(rows, key=lambda row: row["valid"])["epoch"], copy.deepcopy(rbm)
+        best.load_state_dict(history.best_state)
     facts = {
         "architecture": f"{split.n_features}-{run.hidden[0]}",
         "final": {**history.final, "best_epoch": best_epoch, "best": estimator.final(best)},
@@ -273,18 +278,6 @@ def make(run: RBMTraining, workspace: Workspace) -> Contents:
             tensors[prefix + name] = tensor
     arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
     return Contents(pd.DataFrame(history.metrics), arrays, facts)
-
-
-def _best(history: History, last: RBM) -> tuple[int, RBM]:
-    """The evaluated epoch of the largest validation likelihood and its machine; the last where no
-    likelihood is possible.
-    """
-    if history.best_state is None:
-        return history.metrics[-1]["epoch"], last
-    rows = [row for row in history.metrics if row["valid"] is not None]
-    rbm = copy.deepcopy(last)
-    rbm.load_state_dict(history.best_state)
-    return max(rows, key=lambda row: row["valid"])["epoch"], rbm
 
 
 # --------------------------------------------------------------------------- what a record holds

@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from lib import sampling, train
+from lib import train
 from lib._compiled import launch
 from lib.evolution import Evolution
 from lib.train import Settings
@@ -36,38 +36,6 @@ def weights_after(settings, **options):
 
 
 # the gradient
-
-
-@pytest.mark.parametrize("links", [{}, {"density": 0.5}], ids=str)
-def test_gradient_of_endless_chains_is_that_of_the_likelihood(links):
-    """Enumerated expectations in place of the chains' statistics, against finite differences."""
-    rbm, x = machine(6, 5, **links), rows(9, 6)
-    products, of_v, of_h = moments(rbm)
-    p = rbm.hidden_probabilities(x)
-    data = x.t().contiguous(), p.t().contiguous()
-    nothing = torch.zeros(6, 1), torch.zeros(5, 1)
-    positive = sampling.contrast(rbm.links, data, nothing)
-    negative = products
-    if links:
-        support = rbm.links.support
-        negative = products[support.row.long(), support.col.long()]
-    gradients = [positive - negative, x.mean(0) - of_v, p.mean(0) - of_h]
-    parameters = [rbm.weights, rbm.visible_bias, rbm.hidden_bias]
-    for gradient, parameter in zip(gradients, parameters, strict=True):
-        assert_allclose(gradient, differences(rbm, x, parameter), rtol=1e-6, atol=1e-8)
-
-
-def differences(rbm, x, parameter, step=1e-5):
-    flat = parameter.data.view(-1)
-    slopes = torch.empty_like(flat)
-    for i in range(len(flat)):
-        ends = []
-        for sign in (1, -1):
-            flat[i] += sign * step
-            ends.append(-rbm.free_energy(x).mean().item() - exact.log_z(rbm))
-            flat[i] -= sign * step
-        slopes[i] = (ends[0] - ends[1]) / (2 * step)
-    return slopes.view_as(parameter)
 
 
 def test_step_of_long_chains_follows_the_gradient_of_the_likelihood():

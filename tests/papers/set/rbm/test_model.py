@@ -62,19 +62,6 @@ def test_free_energy_in_parts_is_the_whole(monkeypatch):
     assert_allclose(rbm.free_energy(v), whole, rtol=1e-14)
 
 
-@pytest.mark.parametrize("links", KINDS, ids=str)
-def test_one_flip_of_the_pseudo_likelihood_is_scikit_learns(links):
-    rbm, v = machine(20, 15, **links), rows(30, 20)
-    flips = np.random.RandomState(5).randint(0, 20, 30)
-    flipped = v.clone()
-    flipped[torch.arange(30), flips] = 1 - flipped[torch.arange(30), flips]
-    gap = rbm.free_energy(flipped) - rbm.free_energy(v)
-    desired = twin_of(rbm)
-    desired.random_state = 5
-    ours = 20 * torch.nn.functional.logsigmoid(gap)
-    assert_allclose(ours, desired.score_samples(v.numpy()), rtol=1e-10)
-
-
 def test_links_count_without_zeros():
     rbm = machine(10, 8, density=0.5)
     rbm.weights.data[:7] = 0
