@@ -83,53 +83,46 @@ def _stripe(x: Tensor, columns: float, generator: Generator) -> Tensor:
 def _rotate(x: Tensor, radians: float, generator: Generator) -> Tensor:
     """Turned to a random side."""
     side, _ = _sides(x, generator)
-    none = torch.zeros_like(side)
-    cos = torch.full_like(side, math.cos(radians))
-    sin = math.sin(radians) * side
-    return _warp(x, [cos, -sin, none], [sin, cos, none])
+    cos, sin = math.cos(radians), math.sin(radians) * side
+    return _warp(x, [cos, -sin, 0], [sin, cos, 0])
 
 
 def _shear(x: Tensor, slope: float, generator: Generator) -> Tensor:
     """Rows moved to a random side, by so many columns a row."""
     side, _ = _sides(x, generator)
-    none = torch.zeros_like(side)
-    one = torch.ones_like(side)
-    return _warp(x, [one, slope * side, none], [none, one, none])
+    return _warp(x, [1, slope * side, 0], [0, 1, 0])
 
 
 def _scale(x: Tensor, scale: float, generator: Generator) -> Tensor:
     """Shrunk to so much of the size."""
-    side, _ = _sides(x, generator)
-    none = torch.zeros_like(side)
-    wider = torch.full_like(side, 1 / scale)
-    return _warp(x, [wider, none, none], [none, wider, none])
+    return _warp(x, [1 / scale, 0, 0], [0, 1 / scale, 0])
 
 
 def _translate(x: Tensor, pixels: float, generator: Generator) -> Tensor:
     """Moved by so many pixels of 28 along both axes, to random sides."""
     side, other = _sides(x, generator)
-    none = torch.zeros_like(side)
-    one = torch.ones_like(side)
     shift = pixels / (WIDTH / 2)
-    return _warp(x, [one, none, shift * side], [none, one, shift * other])
+    return _warp(x, [1, 0, shift * side], [0, 1, shift * other])
 
 
 def _sides(x: Tensor, generator: Generator) -> Tensor:
-    """(2, B, 1) random signs, two for each image."""
-    return draw_signs((2, len(x), 1), x, generator)
+    """(2, B) random signs, two for each image."""
+    return draw_signs((2, len(x)), x, generator)
 
 
-def _warp(x: Tensor, across: list[Tensor], down: list[Tensor]) -> Tensor:
+def _warp(x: Tensor, across: list[Tensor | float], down: list[Tensor | float]) -> Tensor:
     """Images read at an affine map; 0 outside.
 
     Args:
-        across, down: where a column and a row are read, each three (B, 1) coefficients of column,
-            row and 1, from the middle; the last is in halves of the width, or of the height.
+        across, down: where a column and a row are read, each three coefficients, numbers or (B,),
+            of column, row and 1, from the middle; the last is in halves of the width, or of the
+            height.
     """
     ratio = x.shape[2] / x.shape[3]  # the grid goes from -1 to 1 along both sides
-    coefficients = torch.cat([across[0], ratio * across[1], across[2]], 1)
-    coefficients = torch.cat([coefficients, down[0] / ratio, *down[1:]], 1)
-    theta = coefficients.view(-1, 2, 3)
+    across, down = [across[0], ratio * across[1], across[2]], [down[0] / ratio, *down[1:]]
+    theta = x.new_empty(len(x), 2, 3)
+    for i, coefficient in enumerate([*across, *down]):
+        theta[:, i // 3, i % 3] = coefficient
     grid = F.affine_grid(theta, list(x.shape), align_corners=False)
     return F.grid_sample(x, grid, align_corners=False)
 

@@ -293,8 +293,12 @@ def boundary(
     Returns: like x; the closest adversarial point found, or x if none of 100 random inputs is
         adversarial. Raises: ValueError as :func:`fgsm`.
     """
-    x_adv = _random_inputs(model, x, y, generator, bounds)
-    x_adv = _bisected(model, x, x_adv, y)
+    low, high = bounds
+    far = x
+    for _ in range(STARTS):
+        drawn = low + (high - low) * draw(torch.rand, x.shape, x, generator)
+        far = torch.where(is_wrong(model, far, y)[:, None], far, drawn)
+    x_adv = _bisected(model, x, far, y)
     delta = x.new_full((len(x), 1), 0.1)
     epsilon = x.new_full((len(x), 1), 0.1)
     for _ in range(steps):
@@ -310,23 +314,6 @@ def boundary(
         epsilon = epsilon * torch.exp(0.2 * success * sphere_wrong)
         epsilon = epsilon.clamp(max=0.5)
     return x_adv
-
-
-def _random_inputs(
-    model: nn.Module,
-    x: Tensor,
-    y: Tensor,
-    generator: Generator,
-    bounds: Bounds,
-) -> Tensor:
-    """(B, n) the first adversarial one of uniformly random inputs, else the last of them."""
-    low, high = bounds
-    far = x
-    for _ in range(STARTS):
-        u = draw(torch.rand, x.shape, x, generator)
-        drawn = low + (high - low) * u
-        far = torch.where(is_wrong(model, far, y)[:, None], far, drawn)
-    return far
 
 
 def _bisected(model: nn.Module, x: Tensor, far: Tensor, y: Tensor) -> Tensor:
