@@ -199,9 +199,7 @@ def link_degree(matrices: Matrices) -> list[np.ndarray]:
     products = []
     for layer, matrix in enumerate(matrices):
         row, col = matrix.tocoo().coords
-        lower = degrees[layer][col]
-        upper = degrees[layer + 1][row]
-        products.append(lower * upper)
+        products.append(degrees[layer][col] * degrees[layer + 1][row])
     return products
 
 
