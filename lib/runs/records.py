@@ -471,10 +471,8 @@ class Store:
             if _is_whole(folder, run.name):
                 return
             keeps = self.experiments[run.experiment].keeps
-            kept = {}
-            for name, array in record.arrays.items():
-                if keeps(record, name):
-                    kept[name] = _narrow(array)
+            names = [name for name in record.arrays if keeps(record, name)]
+            kept = {name: _narrow(record.arrays[name]) for name in names}
             facts = dict(record.environment)
             if not keeps(record, CLOCK):
                 facts.pop(CLOCK, None)

@@ -362,7 +362,7 @@ def test_interruption_is_one_sentence(capsys, monkeypatch):
         ("replay tiny --profile papr", "unknown profile 'papr': did you mean 'paper'"),
         ("replay tiny --epochs 0", "epochs = 0 is out of range"),
         ("data mnits", "did you mean 'mnist'"),
-        ("bench --threads 0", "threads = 0 is out of range: give 1 to "),
+        ("bench --threads 0", "threads = 0 is out of range: give a whole number, from 1"),
     ],
 )
 def test_unknown_or_wrong_words_are_refused_in_one_line(words, sentence, capsys, small):
