@@ -237,10 +237,8 @@ def _zigzag(x: Tensor, lines: int, generator: Generator) -> Tensor:
         rise = _whole((len(x),), -5, 5, x, generator).to(x)
         length = (23**2 + rise**2).sqrt()
         cos, sin = 23 / length, rise / length
-        along = [torch.full_like(length, place) for place in (0, 2, 6, 10, 14, 18, 22)]
-        aside = [torch.full_like(length, place) for place in (0, 2, -2, 2, -2, 2, -2)]
-        along.append(length)
-        aside.append(-1 / (length - 20))
+        along = (0, 2, 6, 10, 14, 18, 22, length)
+        aside = (0, 2, -2, 2, -2, 2, -2, -1 / (length - 20))
         turns = []
         for a, b in zip(along, aside, strict=True):
             turns.append((2 + cos * a - sin * b, begin + sin * a + cos * b))
