@@ -449,10 +449,6 @@ def test_verdicts_are_kept_until_something_changes(capsys, monkeypatch, small):
     assert run(capsys, *words)[0] == 0 and judged == ["smoke"] * 3
 
 
-def test_claims_are_listed_as_they_are_asked_for(capsys):
-    assert run(capsys, "list", "s3")[1] == run(capsys, "list", "S03")[1]
-
-
 def test_every_claim_is_shown_in_full_in_lines_that_fit(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     table = pd.DataFrame(judged.shipped())
