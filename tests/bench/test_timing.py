@@ -8,7 +8,6 @@ import pytest
 from lib import bench
 from lib.bench import timing
 
-
 # seconds
 
 
