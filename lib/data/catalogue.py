@@ -144,23 +144,23 @@ _DATA_SETS = (
         classes=_CORALS,
     ),
     DataSet(
-        "citrus_leaves",  # some leaves were photographed more than once, one file after the other
+        # some leaves were photographed more than once, one file after the other
+        "citrus_leaves",  # under CC BY 4.0: its pictures may be shown
         shape=(3, 256, 256),
         labels=range(4),
         **_PIXELS,
         has_test=False,
         in_order=True,
         classes=("black spot", "canker", "greening", "healthy"),
-        licence="CC BY 4.0",
     ),
     DataSet(
-        "rps28",  # many photographs of a hand, one after the other; the test part has other hands
+        # many photographs of a hand, one after the other; the test part has other hands
+        "rps28",  # under CC BY 2.0: its pictures may be shown
         shape=(3, 28, 28),
         labels=range(3),
         **_PIXELS,
         in_order=True,
         classes=("rock", "paper", "scissors"),
-        licence="CC BY 2.0",
     ),
     DataSet(
         "eye_fundus",
