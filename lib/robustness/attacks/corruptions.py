@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -302,30 +302,21 @@ def _normal_weights(steps: Tensor, std: float) -> Tensor:
 # ---------------------------------------------------------------------------------- corruptions
 
 
-class Corruption(NamedTuple):
-    """A change of images (B, C, H, W), black 0 and white 1, by an amount, or several, for each
-    severity.
-    """
-
-    change: Callable[[Tensor, Any, Generator], Tensor]
-    amounts: tuple[Any, ...]  # of severity 1 to 5
-
-
-CORRUPTIONS = {
-    "shot_noise": Corruption(_shot_noise, (60, 25, 12, 5, 3)),
-    "impulse_noise": Corruption(_impulse_noise, (0.03, 0.06, 0.09, 0.17, 0.27)),
-    "brightness": Corruption(_brightness, (0.1, 0.2, 0.3, 0.4, 0.5)),
-    "stripe": Corruption(_stripe, (2, 3, 4, 5.5, 7)),
-    "rotate": Corruption(_rotate, (0.2, 0.4, 0.6, 0.8, 1.0)),
-    "shear": Corruption(_shear, (0.2, 0.4, 0.6, 0.8, 1.0)),
-    "scale": Corruption(_scale, (0.9, 0.8, 0.7, 0.6, 0.5)),
-    "translate": Corruption(_translate, (1, 2, 3, 4, 5)),
-    "glass_blur": Corruption(
-        _glass_blur, ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2))
-    ),
-    "motion_blur": Corruption(_motion_blur, ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15))),
-    "fog": Corruption(_fog, ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4))),
-    "spatter": Corruption(
+# A change of images (B, C, H, W), black 0 and white 1, by an amount, or several, for each severity
+# from 1 to 5.
+CORRUPTIONS: dict[str, tuple[Callable[[Tensor, Any, Generator], Tensor], tuple[Any, ...]]] = {
+    "shot_noise": (_shot_noise, (60, 25, 12, 5, 3)),
+    "impulse_noise": (_impulse_noise, (0.03, 0.06, 0.09, 0.17, 0.27)),
+    "brightness": (_brightness, (0.1, 0.2, 0.3, 0.4, 0.5)),
+    "stripe": (_stripe, (2, 3, 4, 5.5, 7)),
+    "rotate": (_rotate, (0.2, 0.4, 0.6, 0.8, 1.0)),
+    "shear": (_shear, (0.2, 0.4, 0.6, 0.8, 1.0)),
+    "scale": (_scale, (0.9, 0.8, 0.7, 0.6, 0.5)),
+    "translate": (_translate, (1, 2, 3, 4, 5)),
+    "glass_blur": (_glass_blur, ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2))),
+    "motion_blur": (_motion_blur, ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15))),
+    "fog": (_fog, ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4))),
+    "spatter": (
         _spatter,
         (
             (0.65, 0.3, 4, 0.69, 0.6),
@@ -335,8 +326,8 @@ CORRUPTIONS = {
             (0.67, 0.4, 1, 0.65, 1.5),
         ),
     ),
-    "dotted_line": Corruption(_dotted_line, (1, 2, 3, 4, 5)),
-    "zigzag": Corruption(_zigzag, (1, 2, 3, 4, 5)),
+    "dotted_line": (_dotted_line, (1, 2, 3, 4, 5)),
+    "zigzag": (_zigzag, (1, 2, 3, 4, 5)),
 }
 SEVERITIES = (1, 2, 3, 4, 5)
 
