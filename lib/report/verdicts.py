@@ -159,10 +159,7 @@ def _handed(
     """The records that a claim is handed; None if it is not judged in the profile."""
     if claim is None or profile not in claim.profiles:
         return None
-    records: list[Record] = []
-    for experiment in claim.experiments:
-        records += records_of(experiment, profile)
-    return records
+    return [record for name in claim.experiments for record in records_of(name, profile)]
 
 
 def _count(claim: Claim | None, records: list[Record] | None) -> str:
