@@ -17,3 +17,17 @@ from lib.bench.points import (
     stored,
 )
 from lib.bench.timing import compare
+
+__all__ = [
+    "BATCH",
+    "COLUMNS",
+    "HEADLINES",
+    "compare",
+    "kept_mib",
+    "measure",
+    "measure_all",
+    "measure_points",
+    "obtain",
+    "points_of",
+    "stored",
+]

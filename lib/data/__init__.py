@@ -31,3 +31,25 @@ from .sets import (
     stratified_order,
     where,
 )
+
+__all__ = [
+    "NAMES",
+    "DataUnavailable",
+    "Split",
+    "divide",
+    "from_arrays",
+    "from_csv",
+    "from_folder",
+    "identity",
+    "is_here",
+    "label",
+    "load",
+    "load_once",
+    "named",
+    "notice",
+    "origin",
+    "require_known",
+    "stratified",
+    "stratified_order",
+    "where",
+]

@@ -43,7 +43,18 @@ DATASET_NAMES = {
     "rps28": "rock–paper–scissors, 28 × 28",
     "eye_fundus": "eye fundus",
 }
-FASHION = "T-shirt trousers pullover dress coat sandal shirt sneaker bag boot".split()
+FASHION = (
+    "T-shirt",
+    "trousers",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "boot",
+)
 CONTENDERS = {  # of the benchmark
     "fused": look("this library", "#aa3377", "-", marker="o"),
     "modular": look("this library, by autograd", "#dd99bb", "-", marker="o"),

@@ -14,9 +14,24 @@ from lib.checkpoints import UNNAMED
 from lib.runs.config import Run
 
 SUMMARY = (
-    "experiment dataset architecture method variant optimiser epochs seed profile best_accuracy"
-    " best_on_test_accuracy last_accuracy final_accuracy links_training links_final seconds record"
-).split()
+    "experiment",
+    "dataset",
+    "architecture",
+    "method",
+    "variant",
+    "optimiser",
+    "epochs",
+    "seed",
+    "profile",
+    "best_accuracy",
+    "best_on_test_accuracy",
+    "last_accuracy",
+    "final_accuracy",
+    "links_training",
+    "links_final",
+    "seconds",
+    "record",
+)
 
 
 def no_numbers(record: "Record") -> dict[str, Any]:
@@ -80,4 +95,4 @@ class Record:
 def summaries(records: Sequence[Record]) -> pd.DataFrame:
     """The summaries of records, one row each."""
     rows = [record.summary() for record in records]
-    return pd.DataFrame(rows, columns=SUMMARY)
+    return pd.DataFrame(rows, columns=list(SUMMARY))

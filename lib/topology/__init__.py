@@ -30,3 +30,24 @@ with extra("topology"):
         to_networkx,
     )
     from .nulls import random_degrees, shuffle_inputs, support_of_degrees, switch_links
+
+__all__ = [
+    "adjacency",
+    "ccdf",
+    "count_paths",
+    "degree_sequences",
+    "degrees_at",
+    "directed_graph",
+    "hidden_groups",
+    "largest_component",
+    "largest_degrees",
+    "link_betweenness",
+    "link_degree",
+    "random_degrees",
+    "recorded_epochs",
+    "shuffle_inputs",
+    "support_of_degrees",
+    "switch_links",
+    "to_matrices",
+    "to_networkx",
+]

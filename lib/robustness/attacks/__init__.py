@@ -28,3 +28,27 @@ from .losses import LOSSES, difference_of_logits_ratio, log_odds, margin
 from .minimal import bisected_pgd, boundary, carlini_wagner, deepfool
 from .search import one_pixel, square
 from .setting import adversarial_distance, closest, distance, is_adversarial
+
+__all__ = [
+    "CORRUPTIONS",
+    "LOSSES",
+    "adversarial_distance",
+    "apgd",
+    "bisected_pgd",
+    "boundary",
+    "carlini_wagner",
+    "closest",
+    "corrupt",
+    "deepfool",
+    "difference_of_logits_ratio",
+    "distance",
+    "ensemble",
+    "fgsm",
+    "gaussian_noise",
+    "is_adversarial",
+    "log_odds",
+    "margin",
+    "one_pixel",
+    "pgd",
+    "square",
+]
