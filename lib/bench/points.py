@@ -145,8 +145,7 @@ def _paper() -> list[Point]:
         points.append(Point("products", products, (n, n), 0.04, is_main=n == 1000, rounds=3))
     for density in (0.005, 0.01, 0.02, 0.1, 0.2, 0.5):
         points.append(Point("products", products, (1000, 1000), density, rounds=3))
-    points.append(Point("updates", updates, density=HEADLINES[0], is_main=True))
-    points.append(Point("updates", updates, density=HEADLINES[1], is_main=True))
+    points += [Point("updates", updates, density=density, is_main=True) for density in HEADLINES]
     for density in HEADLINES:
         names = (*MEASURED, "dense_modules")
         epoch = Point("epochs", epochs, density=density, names=names, is_main=True)
@@ -199,10 +198,8 @@ def machine(point: Point) -> Samples:
 
 def training_steps(point: Point) -> Samples:
     """Points of training steps of networks."""
-    names = point.names or contenders.names()
-    steps = {}
-    for name in names:
-        steps[name] = contenders.Trainer(name, point.widths, point.batch, **point.links)
+    trainer = partial(contenders.Trainer, widths=point.widths, batch=point.batch, **point.links)
+    steps = {name: trainer(name) for name in point.names or contenders.names()}
     return {"training_step": timing.compare(steps, *point.pace)}
 
 
@@ -221,10 +218,8 @@ def own_peaks(point: Point) -> Samples:
     """MiB that such models take; nothing but on Linux."""
     if not timing.STATUS.exists():
         return {}
-    peaks = {}
-    for way in point.names:
-        peaks[way] = np.array([own.peak_memory(way, point.widths, point.density)])
-    return {OWN_PEAK: peaks}
+    peak = partial(own.peak_memory, widths=point.widths, density=point.density)
+    return {OWN_PEAK: {way: np.array([peak(way)]) for way in point.names}}
 
 
 def convolution(name: str, point: Point) -> Samples:
@@ -271,10 +266,8 @@ def products(point: Point) -> Samples:
     """The three products of a layer."""
     generator = torch.Generator().manual_seed(0)
     support = random_support(*point.widths, point.density, generator=generator)
-    samples = {}
-    for product, calls in contenders.products(support, point.batch).items():
-        samples[product] = timing.compare(calls, *point.pace)
-    return samples
+    calls = contenders.products(support, point.batch)
+    return {product: timing.compare(of, *point.pace) for product, of in calls.items()}
 
 
 def updates(point: Point) -> Samples:
@@ -304,13 +297,10 @@ def unit_passes(point: Point) -> Samples:
     """Forward and backward passes of activations, and the MiB that they keep in between."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(point.widths, generator=generator)
-    passes = {}
-    for name in ("relu", "splash"):
-        unit = activations.make(name, point.widths[1])
-        passes[name] = contenders.Pass(unit, x, generator=generator)
-    kept = {}
-    for name, one in passes.items():
-        kept[name] = np.array([contenders.kept_mib(one.module, one.x)])
+    units = {name: activations.make(name, point.widths[1]) for name in ("relu", "splash")}
+    passes = {name: contenders.Pass(unit, x, generator=generator) for name, unit in units.items()}
+    kept = {name: contenders.kept_mib(one.module, one.x) for name, one in passes.items()}
+    kept = {name: np.array([mib]) for name, mib in kept.items()}
     shape = " x ".join(map(str, point.widths))
     seconds = timing.compare(passes, *point.pace)
     return {f"unit, ms ({shape})": seconds, f"unit memory, MiB ({shape})": kept}
@@ -319,9 +309,8 @@ def unit_passes(point: Point) -> Samples:
 def cd1_steps(point: Point) -> Samples:
     """Points of training steps of Boltzmann machines."""
     n_visible, n_hidden = point.widths
-    calls = {}
-    for name in point.names or boltzmann.STEPS:
-        calls[name] = boltzmann.Machine(name, n_hidden, point.density, n_visible)
+    sizes = n_hidden, point.density, n_visible
+    calls = {name: boltzmann.Machine(name, *sizes) for name in point.names or boltzmann.STEPS}
     return {"cd1_step": timing.compare(calls, *point.pace)}
 
 

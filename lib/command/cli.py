@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lib import _boundary
-from lib._boundary import CUSTOM, PROFILES, check_known, check_regular, whole
+from lib._boundary import CUSTOM, PROFILES, check_known, check_regular, check_whole, whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,8 +167,6 @@ def show_list(name: str | None, target: str | None) -> None:
     elif name is not None and (name[:2].isdigit() or name in books):
         [book] = notebooks.find([name])
         of_one = notebooks.needed(book)
-        for one in of_one:
-            check_known(f"experiment in the metadata of {book.name},", one, papers.EXPERIMENTS)
     if of_one is not None:
         table = _how_many(of_one, papers.STORE.names())
         none = "no experiment belongs to this notebook or claim"
@@ -429,14 +427,12 @@ def _replayed(table: "pd.DataFrame") -> str:
     """A line for each record that was replayed, and what became of them all."""
     if table.empty:
         return "no such record is stored"
-    shown = table[["experiment", "dataset", "method", "variant", "seed", "epochs", "outcome"]]
-    shown = shown.assign(
-        first_difference=table["note"].fillna(""),
-        dirty=table["dirty"],
-        commit=table["commit"].str.slice(0, 7),
-        changed_here=table["changed_here"],
-        record=table["record"],
+    columns = (
+        "experiment dataset method variant seed epochs outcome first_difference dirty commit"
+        " changed_here record"
     )
+    commit, first = table["commit"].str.slice(0, 7), table["note"].fillna("")
+    shown = table.assign(commit=commit, first_difference=first)[columns.split()]
     counts = [f"{n} {outcome}" for outcome, n in table["outcome"].value_counts().items()]
     return f"{shown.to_string(index=False, na_rep='')}\n{', '.join(counts)}"
 
@@ -512,12 +508,10 @@ def _needed(books: Iterable[Path], profile: str) -> "list[Run]":
     import papers
     from lib.command import notebooks
 
-    runs: list[Run] = []
-    for path in books:
-        for name in notebooks.needed(path):
-            check_known(f"experiment in the metadata of {path.name},", name, papers.EXPERIMENTS)
-            runs += papers.EXPERIMENTS[name].runs(profile)
-    runs = list(dict.fromkeys(runs))
+    names = [name for path in books for name in notebooks.needed(path)]
+    runs = list(
+        dict.fromkeys(run for name in names for run in papers.EXPERIMENTS[name].runs(profile))
+    )
     _say_what_stands_in(runs)
     return runs
 
@@ -637,11 +631,7 @@ def show_bench(sweep: str | None, threads: int | None, sweeps: bool, target: str
     from lib import bench
 
     if threads is not None:
-        if not 1 <= threads <= (os.cpu_count() or 1):
-            raise ValueError(
-                f"threads = {threads} is out of range: give 1 to {os.cpu_count()}, the cores of"
-                " this machine"
-            )
+        check_whole("threads", threads, least=1, most=os.cpu_count())
         torch.set_num_threads(threads)
     table = bench.measure_all() if sweeps else bench.measure(sweep)
     shown = table.drop(columns=["cpu", "sweep", "rounds"], errors="ignore")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+import papers
 from lib import _boundary
 from lib._boundary import FULL, ROOT, TOO_LARGE, NotWritten, check_known, explained
 from lib.command import fresh
@@ -50,9 +51,12 @@ def find(only: Sequence[str] | None = None) -> list[Path]:
 
 
 def needed(path: Path) -> list[str]:
-    """The experiments a notebook shows, from its metadata."""
+    """The experiments a notebook shows, from its metadata. Raises ValueError with the nearest."""
     book = json.loads(path.read_text(encoding="utf-8"))
-    return list(book["metadata"].get("experiments", []))
+    names = list(book["metadata"].get("experiments", []))
+    for name in names:
+        check_known(f"experiment in the metadata of {path.name},", name, papers.EXPERIMENTS)
+    return names
 
 
 def title(path: Path) -> str:

@@ -43,39 +43,13 @@ def augment(x: Tensor, *, generator: torch.Generator, strength: float = 1.0) -> 
     angle, right, down = strength * (2 * draws[:3] - 1)  # each (B,), in ±strength
     mirrored = draws[3] < strength / 2
     height, width = x.shape[-2:]
-    rotation = _rotation(angle * math.radians(ROTATION), height / width)
-    shift = torch.stack([right, down], dim=1) * SHIFT
-    q = _affine(rotation, shift, mirrored)
-    grid = F.affine_grid(q.to(x), x.shape, align_corners=False)  # (B, H, W, 2)
-    return F.grid_sample(
-        x,
-        grid,
-        mode="bilinear",
-        padding_mode="border",
-        align_corners=False,
-    )
-
-
-def _rotation(radians: Tensor, ratio: float) -> Tensor:
-    """(B, 2, 2) rotation where the sides of an image are 2 long, whatever its shape.
-
-    Args: (B,) angles, and the height of the images over their width.
-    """
-    cos = radians.cos()
-    sin = radians.sin()
-    entries = [cos, -sin * ratio, sin / ratio, cos]
-    return torch.stack(entries, dim=1).view(-1, 2, 2)
-
-
-def _affine(rotation: Tensor, shift: Tensor, mirrored: Tensor) -> Tensor:
-    """(B, 2, 3) q as a function of p, where the sides of an image are 2 long, whatever its shape.
-
-    Args: (B, 2, 2) rotation; (B, 2) fractions of the width and of the height; (B,) bool.
-    """
-    shift = 2 * shift[:, :, None]  # of sides that are 2 long
+    ratio, radians = height / width, angle * math.radians(ROTATION)
+    cos, sin = radians.cos(), radians.sin()
+    # where the sides of an image are 2 long, whatever its shape
+    rotation = torch.stack([cos, -sin * ratio, sin / ratio, cos], dim=1).view(-1, 2, 2)
+    shift = 2 * (torch.stack([right, down], dim=1) * SHIFT)[:, :, None]
     column = 1 - 2 * mirrored.to(rotation)
-    row = torch.ones_like(column)
-    mirror = torch.stack([column, row], dim=1)
-    matrix = rotation * mirror[:, None]
-    offset = -rotation @ shift
-    return torch.cat([matrix, offset], dim=2)
+    mirror = torch.stack([column, torch.ones_like(column)], dim=1)
+    q = torch.cat([rotation * mirror[:, None], -rotation @ shift], dim=2)  # (B, 2, 3), of p
+    grid = F.affine_grid(q.to(x), x.shape, align_corners=False)  # (B, H, W, 2)
+    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)

@@ -33,6 +33,8 @@ _BINARY = {  # number of features of unlabelled rows of zeros and ones
 }
 _CORALS = tuple("ACER APAL CNAT DANT DSTR GORG MALC MCAV MMEA MONT PALY SPO SSID TUNI".split())
 
+_PIXELS = {"dtype": np.uint8, "top": 255}
+_AS_MNIST = {"shape": (28, 28), "labels": range(10), "n_train": 60_000, "n_test": 10_000, **_PIXELS}
 
 _DATA_SETS = (
     DataSet(
@@ -45,12 +47,7 @@ _DATA_SETS = (
     ),
     DataSet(
         "mnist",
-        shape=(28, 28),
-        labels=range(10),
-        dtype=np.uint8,
-        top=255,
-        n_train=60_000,
-        n_test=10_000,
+        **_AS_MNIST,
         content_sha256="6b9389681de69aa3543234f90cfff674694a75574863d387d5470acc56b72383",
         download=Download(
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -66,12 +63,7 @@ _DATA_SETS = (
     ),
     DataSet(
         "fashion_mnist",
-        shape=(28, 28),
-        labels=range(10),
-        dtype=np.uint8,
-        top=255,
-        n_train=60_000,
-        n_test=10_000,
+        **_AS_MNIST,
         content_sha256="16cb8cbbc62fcdccb15cc65ea714c2eab2a82d601df80d5b625600fc313828b5",
         download=Download(
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
@@ -89,8 +81,7 @@ _DATA_SETS = (
         "cifar10",
         shape=(3, 32, 32),
         labels=range(10),
-        dtype=np.uint8,
-        top=255,
+        **_PIXELS,
         n_train=50_000,
         n_test=10_000,
         download=Download(
@@ -104,8 +95,7 @@ _DATA_SETS = (
         "cifar100",
         shape=(3, 32, 32),
         labels=range(100),
-        dtype=np.uint8,
-        top=255,
+        **_PIXELS,
         download=Download(
             "https://www.cs.toronto.edu/~kriz/",
             files=("cifar-100-python.tar.gz",),
@@ -150,37 +140,33 @@ _DATA_SETS = (
         "rsmas",  # corals; the labels of the test part were told from the names of the files
         shape=(3, 256, 256),
         labels=range(14),
-        dtype=np.uint8,
-        top=255,
+        **_PIXELS,
         classes=_CORALS,
     ),
     DataSet(
-        "citrus_leaves",  # some leaves were photographed more than once, one file after the other
+        # some leaves were photographed more than once, one file after the other
+        "citrus_leaves",  # under CC BY 4.0: its pictures may be shown
         shape=(3, 256, 256),
         labels=range(4),
-        dtype=np.uint8,
-        top=255,
+        **_PIXELS,
         has_test=False,
         in_order=True,
         classes=("black spot", "canker", "greening", "healthy"),
-        licence="CC BY 4.0",
     ),
     DataSet(
-        "rps28",  # many photographs of a hand, one after the other; the test part has other hands
+        # many photographs of a hand, one after the other; the test part has other hands
+        "rps28",  # under CC BY 2.0: its pictures may be shown
         shape=(3, 28, 28),
         labels=range(3),
-        dtype=np.uint8,
-        top=255,
+        **_PIXELS,
         in_order=True,
         classes=("rock", "paper", "scissors"),
-        licence="CC BY 2.0",
     ),
     DataSet(
         "eye_fundus",
         shape=(3, 128, 128),
         labels=range(4),
-        dtype=np.uint8,
-        top=255,
+        **_PIXELS,
         has_test=False,
         has_group=True,  # the two eyes of one owner
         classes=("cataract", "diabetic retinopathy", "glaucoma", "normal"),

@@ -54,7 +54,6 @@ class DataSet:
         in_order: whether neighbours in the file may show one thing, so that a part is a whole
             stretch of it.
         classes: what people call the labels; empty where the labels say it.
-        licence: under which its pictures may be shown; empty: none is stated.
         notice: what is to be said of the data with every result.
         content_sha256: `Split.sha256` of the published data; None where it is not known.
         download: None without a single published address.
@@ -72,7 +71,6 @@ class DataSet:
     has_group: bool = False
     in_order: bool = False
     classes: tuple[str, ...] = ()
-    licence: str = ""
     notice: str = ""
     content_sha256: str | None = None
     download: Download | None = None

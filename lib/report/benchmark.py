@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 from matplotlib import ticker
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.report import labels
@@ -78,24 +77,21 @@ def step_bars(steps: pd.DataFrame, title: str, below: str = "") -> Figure:
     for ax, (density, rows) in zip(axs, groups, strict=False):
         rows = rows.sort_values("median_ms")
         for place, row in enumerate(rows.to_dict("records")):
-            _step_bar(ax, -place, row)
+            median, low, high = row["median_ms"], row["low_ms"], row["high_ms"]
+            color = labels.CONTENDERS[row["contender"]]["color"]
+            quartiles = [[median - low], [high - median]]
+            ax.barh(-place, median, xerr=quartiles, color=color, ecolor=QUARTILES)
+            text = f"  {median:.2g} ms" if median < 10 else f"  {median:.0f} ms"
+            ratio = row["ratio"]
+            if row["contender"] not in ("fused", "floor") and not np.isnan(ratio):
+                text += f" · {ratio:.2g} ×" if ratio < 10 else f" · {ratio:.0f} ×"
+            ax.text(high, -place, text, va="center", fontsize="small")
         places = [-place for place in range(len(rows))]
         ax.set_yticks(places, rows["contender"].map(name_of), fontsize="small")
         ax.set_title(f"{100 * density:.3g} % of the links", fontsize="medium")
         ax.set_xlabel("milliseconds (× ours)")
         ax.margins(x=0.45)
     return fig
-
-
-def _step_bar(ax: Axes, y: int, row: dict) -> None:
-    median, low, high = row["median_ms"], row["low_ms"], row["high_ms"]
-    look = labels.CONTENDERS[row["contender"]]
-    quartiles = [[median - low], [high - median]]
-    ax.barh(y, median, xerr=quartiles, color=look["color"], ecolor=QUARTILES)
-    text = f"  {median:.2g} ms" if median < 10 else f"  {median:.0f} ms"
-    if row["contender"] not in ("fused", "floor") and not np.isnan(row["ratio"]):
-        text += f" · {row['ratio']:.2g} ×" if row["ratio"] < 10 else f" · {row['ratio']:.0f} ×"
-    ax.text(high, y, text, va="center", fontsize="small")
 
 
 def cost_curves(table: pd.DataFrame, against: str, title: str, below: str = "") -> Figure:
@@ -116,26 +112,18 @@ def cost_curves(table: pd.DataFrame, against: str, title: str, below: str = "") 
             bars = (median - line["low_ms"], line["high_ms"] - median)
             look = labels.CONTENDERS[contender]
             ax.errorbar(line[against], median, bars, ms=5, **look)
-        _cost_axes(ax, measure, against, costs[against].unique())
+        name, unit = COSTS.get(measure, (measure.replace("_", " "), "milliseconds"))
+        ax.set(title=name, xlabel=SHARED_AXIS[against], ylabel=unit)
+        ax.set_yscale("log")
+        low, high = ax.get_ylim()
+        subs = (1,) if high > WIDE * low else (1, 2, 5)
+        ax.yaxis.set_major_locator(ticker.LogLocator(subs=subs, numticks=12))
+        ax.yaxis.set_major_formatter(plain)
+        ax.yaxis.set_minor_formatter(ticker.NullFormatter())
+        ticks = sorted(costs[against].unique())
+        log_x(ax, ticker.FixedLocator(ticks))
+        if len(ticks) > 4:
+            ax.tick_params(axis="x", labelrotation=45)
     if len(table):
         legend_beside(fig, handles_of(axs))
     return fig
-
-
-def _cost_axes(
-    ax: Axes,
-    measure: str,
-    against: str,
-    ticks: np.ndarray,
-) -> None:
-    name, unit = COSTS.get(measure, (measure.replace("_", " "), "milliseconds"))
-    ax.set(title=name, xlabel=SHARED_AXIS[against], ylabel=unit)
-    ax.set_yscale("log")
-    low, high = ax.get_ylim()
-    subs = (1,) if high > WIDE * low else (1, 2, 5)
-    ax.yaxis.set_major_locator(ticker.LogLocator(subs=subs, numticks=12))
-    ax.yaxis.set_major_formatter(plain)
-    ax.yaxis.set_minor_formatter(ticker.NullFormatter())
-    log_x(ax, ticker.FixedLocator(sorted(ticks)))
-    if len(ticks) > 4:
-        ax.tick_params(axis="x", labelrotation=45)

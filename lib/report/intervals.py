@@ -5,7 +5,6 @@ threshold, p-values and their correction.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import scipy
@@ -140,51 +139,21 @@ def _half_width(outcomes: np.ndarray, *, level: float = LEVEL) -> np.ndarray:
         level: of the interval.
     Returns: (...,) float.
     """
-    squares = _mean_squares(outcomes)
-    largest = np.maximum(squares.seeds, squares.images)
-    total = np.maximum(squares.seeds + squares.images - squares.rest, largest)
-    spread = np.zeros_like(total)
-    for square, df in zip(squares[:3], squares.df, strict=True):
-        spread += square**2 / df
-    tiny = np.finfo(float).tiny  # all outcomes are equal
-    df = np.maximum(total**2 / np.maximum(spread, tiny), min(squares.df))
-    variance = total / math.prod(outcomes.shape[-2:])
-    return scipy.stats.t.ppf((1 + level) / 2, df) * np.sqrt(variance)
-
-
-class _MeanSquares(NamedTuple):
-    """Mean squares of a table of seeds and images without replicates, with their degrees of
-    freedom.
-
-    Attributes:
-        seeds, images, rest: mean squares, each of the shape of the leading axes.
-        df: of each.
-    """
-
-    seeds: np.ndarray
-    images: np.ndarray
-    rest: np.ndarray
-    df: tuple[int, int, int]
-
-
-def _mean_squares(outcomes: np.ndarray) -> _MeanSquares:
-    """Between seeds, between images, and of what neither explains.
-
-    Args:
-        outcomes: (..., n_seeds, n_images) float, at least two of each.
-    """
     n_seeds, n_images = outcomes.shape[-2:]
     of_seeds = outcomes.mean(-1)  # (..., n_seeds)
     of_images = outcomes.mean(-2)  # (..., n_images)
     mean = of_seeds.mean(-1)
     rest = outcomes - of_seeds[..., None] - of_images[..., None, :] + mean[..., None, None]
-    df_rest = (n_seeds - 1) * (n_images - 1)
-    return _MeanSquares(
-        seeds=n_images * of_seeds.var(-1, ddof=1),
-        images=n_seeds * of_images.var(-1, ddof=1),
-        rest=(rest**2).sum((-2, -1)) / df_rest,
-        df=(n_seeds - 1, n_images - 1, df_rest),
-    )
+    df_seeds, df_images = n_seeds - 1, n_images - 1
+    seeds = n_images * of_seeds.var(-1, ddof=1)  # mean squares
+    images = n_seeds * of_images.var(-1, ddof=1)
+    neither = (rest**2).sum((-2, -1)) / (df_seeds * df_images)
+    total = np.maximum(seeds + images - neither, np.maximum(seeds, images))
+    spread = seeds**2 / df_seeds + images**2 / df_images + neither**2 / (df_seeds * df_images)
+    tiny = np.finfo(float).tiny  # all outcomes are equal
+    df = np.maximum(total**2 / np.maximum(spread, tiny), min(df_seeds, df_images))
+    variance = total / (n_seeds * n_images)
+    return scipy.stats.t.ppf((1 + level) / 2, df) * np.sqrt(variance)
 
 
 # ------------------------------------------------------------------------------------ shares

@@ -18,7 +18,6 @@ CELL = 25  # neurons
 LETTER = 0.08  # inches, of a small title
 
 Groups = Mapping[str, Mapping[str, np.ndarray]]  # {panel: {line: (n,) numbers}}
-Pair = tuple[np.ndarray, np.ndarray]
 
 # ------------------------------------------------------------------------------------ networks
 
@@ -39,8 +38,9 @@ def adjacency_pictures(
     rows = []
     for ax, (panel, matrix) in zip(axs, layers.items(), strict=False):
         n_out, n_in = matrix.shape
-        edges = (_cell_edges(n_out), _cell_edges(n_in))
-        density = _cell_density(matrix, edges)
+        edges = [np.unique([*range(0, n, CELL), n]) for n in matrix.shape]  # the last may be narrow
+        links, *_ = np.histogram2d(*matrix.tocoo().coords, bins=edges)
+        density = links / np.outer(*map(np.diff, edges))  # over those that a cell could have
         image = ax.pcolormesh(
             *edges[::-1],
             np.where(density > 0, density, np.nan),
@@ -58,19 +58,6 @@ def adjacency_pictures(
     return fig, pd.DataFrame(rows, columns=columns)
 
 
-def _cell_edges(n: int) -> np.ndarray:
-    """Where the cells of n neurons begin and end; the last one may be narrow."""
-    return np.unique([*range(0, n, CELL), n])
-
-
-def _cell_density(matrix: scipy.sparse.csr_array, edges: Pair) -> np.ndarray:
-    """Links of each cell over those that it could have."""
-    rows, columns = matrix.tocoo().coords
-    links, *_ = np.histogram2d(rows, columns, bins=edges)
-    heights, widths = map(np.diff, edges)
-    return links / np.outer(heights, widths)
-
-
 # -------------------------------------------------------------------------------------- inputs
 
 
@@ -86,13 +73,15 @@ def input_maps(maps: Groups, title: str, below: str = "") -> tuple[Figure, pd.Da
     if not maps:
         fig, _ = panels(0, 4, 3, title, below)
         return fig, pd.DataFrame()
-    fig, axs = _image_grid(maps)
+    n_rows, n_columns = len(maps), max(map(len, maps.values()))
+    size = min(WIDTH, 1.2 + 2.1 * n_columns), 0.9 + 1.9 * n_rows
+    fig, axs = plt.subplots(n_rows, n_columns, figsize=size, squeeze=False)
+    plt.setp(axs, xticks=[], yticks=[])
+    sns.despine(fig, left=True, bottom=True)
     head(fig, title, below)
     letters = int(fig.get_figwidth() / axs.shape[1] / LETTER)
-    top, rows = 0, []
-    for columns in maps.values():
-        for values in columns.values():
-            top = max(top, values.max())
+    top = max(values.max() for columns in maps.values() for values in columns.values())
+    rows = []
     for line, (network, columns) in zip(axs, maps.items(), strict=True):
         line[0].set_ylabel(beside(network), fontsize="small")
         for ax, (shown, values) in zip(line, columns.items(), strict=False):
@@ -107,17 +96,3 @@ def input_maps(maps: Groups, title: str, below: str = "") -> tuple[Figure, pd.Da
     fig.colorbar(image, ax=axs, label="links of a pixel", shrink=0.8)
     columns = ["network", "shown", "row", "column", "value"]
     return fig, pd.DataFrame(rows, columns=columns)
-
-
-def _image_grid(maps: Groups) -> tuple[Figure, np.ndarray]:
-    n_rows = len(maps)
-    n_columns = max(map(len, maps.values()))
-    fig, axs = plt.subplots(
-        n_rows,
-        n_columns,
-        figsize=(min(WIDTH, 1.2 + 2.1 * n_columns), 0.9 + 1.9 * n_rows),
-        squeeze=False,
-    )
-    plt.setp(axs, xticks=[], yticks=[])
-    sns.despine(fig, left=True, bottom=True)
-    return fig, axs

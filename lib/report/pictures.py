@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,20 +40,15 @@ def fooling_images(table: pd.DataFrame, title: str, below: str = "") -> Figure:
             side = int(len(row["pixels"]) ** 0.5)
             ax = axs[first + i]
             ax.imshow(row["pixels"].reshape(side, side), cmap="gray", vmin=0, vmax=1)
-            ax.set_title(_seen(row), fontsize="x-small")
+            seen = labels.class_name(row["dataset"], row["seen"])
+            distance = [f"L2 {row['distance']:.2f}"] if row["distance"] else []
+            lines = [row["name"].replace(", ", ",\n"), seen, *distance]
+            ax.set_title("\n".join(lines), fontsize="x-small")
             if i > 0:
                 change = ENLARGED * (row["pixels"] - rows[0]["pixels"])
                 ax = axs[first + per_row + i]
                 ax.imshow(change.reshape(side, side), cmap="RdBu_r", vmin=-1, vmax=1)
     return fig
-
-
-def _seen(row: dict[str, Any]) -> str:
-    """A row of :func:`fooling_images` in words: its name, the class seen and the distance."""
-    lines = [row["name"].replace(", ", ",\n"), labels.class_name(row["dataset"], row["seen"])]
-    if row["distance"]:
-        lines.append(f"L2 {row['distance']:.2f}")
-    return "\n".join(lines)
 
 
 def image_rows(
@@ -97,7 +91,10 @@ def image_rows(
         ax.set_title(name, fontsize="small", loc="left")
         ax.set_axis_off()
         ax.set_anchor("W")
-        tables.append(_pixels(name, images))
+        index = np.indices(images.shape).reshape(3, -1)
+        columns = dict(zip(("image", "row", "column"), index, strict=True))
+        values = images.ravel().round(4)
+        tables.append(pd.DataFrame({"name": name, **columns, "value": values}))
     if not tables:
         return fig, pd.DataFrame(columns=["name", "image", "row", "column", "value"])
     return fig, pd.concat(tables, ignore_index=True)
@@ -110,13 +107,6 @@ def _strip(images: np.ndarray, per_line: int) -> np.ndarray:
     tiles = torch.tensor(images, dtype=torch.float64)[:, None]
     tiles = F.pad(tiles, (0, 1), value=math.nan)
     return make_grid(tiles, nrow=per_line, padding=0)[0].numpy()
-
-
-def _pixels(name: str, images: np.ndarray) -> pd.DataFrame:
-    """Every pixel of images (n, height, width), a row each, to four decimals."""
-    index = np.indices(images.shape).reshape(3, -1)
-    columns = dict(zip(("image", "row", "column"), index, strict=True))
-    return pd.DataFrame({"name": name, **columns, "value": images.ravel().round(4)})
 
 
 def seen_regions(

@@ -82,7 +82,7 @@ def draw(plot: Callable, data: pd.DataFrame, title: str, below: str = "", **opti
             ax.axvline(0, color="#bbbbbb", lw=1, zorder=0)
         if ours["write"]:
             rows = _of_panel(data, options, panel)
-            _write_means(ax, rows, _order(data, options), options, ours["write"])
+            _write_means(ax, rows, data, options, ours["write"])
     if grid.legend is not None:
         if plot is sns.relplot and ours["ends"] and _have_ends(grid, options):
             _name_ends(grid, data, options)
@@ -233,6 +233,7 @@ def _plain(ax: Axes, percent: str, most: int, whole: bool) -> None:
     """Plain numbers at the ticks, not too many, whole ones where all of x are; percent on the axes
     named.
     """
+    layout.plain_logs(ax)
     for name, axis in (("x", ax.xaxis), ("y", ax.yaxis)):
         fixed = isinstance(axis.get_major_locator(), ticker.FixedLocator | StrCategoryLocator)
         if axis.get_scale() == "linear" and not fixed:
@@ -240,8 +241,6 @@ def _plain(ax: Axes, percent: str, most: int, whole: bool) -> None:
             fewer = most - 1 if name == "x" and "x" in percent else most  # "100 %" is wide
             axis.set_major_locator(ticker.MaxNLocator(fewer, steps=[1, 2, 5, 10], integer=integer))
             axis.set_major_formatter(PERCENT if name in percent else PLAIN)
-    layout.plain_logs(ax)
-    for name, axis in (("x", ax.xaxis), ("y", ax.yaxis)):
         if name in percent and axis.get_scale() == "log":
             axis.set_major_formatter(PERCENT)
             axis.set_minor_formatter(PercentLogs())
@@ -264,15 +263,13 @@ def _of_panel(data: pd.DataFrame, options: dict, panel: Any) -> pd.DataFrame:
     return data
 
 
-def _order(data: pd.DataFrame, options: dict) -> list:
-    """The rows of points, from the top down."""
+def _write_means(
+    ax: Axes, rows: pd.DataFrame, data: pd.DataFrame, options: dict, form: str
+) -> None:
+    """Write the mean above each point of a panel, of which these are the rows of the data."""
     values = data[options["y"]]
     known = values.cat.categories if hasattr(values, "cat") else values.unique()
-    return list(options.get("order", known))
-
-
-def _write_means(ax: Axes, rows: pd.DataFrame, order: list, options: dict, form: str) -> None:
-    """Write the mean above each point."""
+    order = list(options.get("order", known))
     ax.set_ylim(len(order) - 0.5, -0.8)
     place = {"xytext": (0, 5), "textcoords": "offset points", "ha": "center", "size": TEXT}
     for name, mean in rows.groupby(options["y"], observed=True)[options["x"]].mean().items():

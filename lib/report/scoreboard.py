@@ -1,7 +1,6 @@
 """All claims at a glance: a cell a claim, in the colour of its verdict."""
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
@@ -28,26 +27,28 @@ def scoreboard(table: pd.DataFrame, title: str, below: str = "") -> Figure:
         table: columns id, paper, verdict, scale of :func:`lib.report.verdicts.verdicts`.
         title, below: see :func:`lib.report.layout.head`.
     """
-    papers = list(dict.fromkeys(table["paper"]))
-    places, height = [], 0.0
-    for paper in papers:
-        ids = table.loc[table["paper"] == paper, "id"]
+    places, headings, height = [], [], 0.0
+    for paper, claims in table.groupby("paper", sort=False):
         height += 0.7
-        for i, claim in enumerate(ids):
+        headings.append((paper, height))
+        for i, claim in enumerate(claims.to_dict("records")):
             row, column = divmod(i, PER_ROW)
             places.append((claim, column, height + row))
-        height += 1 + (len(ids) - 1) // PER_ROW
+        height += 1 + (len(claims) - 1) // PER_ROW
     fig, (ax,) = panels(1, CELL * PER_ROW, CELL * height + 0.7, title, below, margin=1.6)
     ax.set(xlim=(0, PER_ROW), ylim=(height, 0), aspect="equal")
     ax.set_axis_off()
-    verdicts, scales = (table.set_index("id")[name] for name in ("verdict", "scale"))
     for claim, x, y in places:
-        _cell(ax, claim, verdicts[claim], scales[claim].startswith(SHORT), x, y)
-    for paper in papers:
-        first = table.loc[table["paper"] == paper, "id"].iloc[0]
-        (y,) = (y for claim, _, y in places if claim == first)
+        color, sign = COLORS[claim["verdict"]]
+        look = {"facecolor": color, "edgecolor": "#ffffff", "lw": 0}
+        look["hatch"] = HATCH if claim["scale"].startswith(SHORT) else None
+        ax.add_patch(Rectangle((x + 0.04, y + 0.04), 0.92, 0.92, **look))
+        middle = {"ha": "center", "va": "center"}
+        ax.text(x + 0.5, y + 0.36, claim["id"], fontsize=7, **middle)
+        ax.text(x + 0.5, y + 0.7, sign, fontsize=7, color="#333333", **middle)
+    for paper, y in headings:
         ax.text(0.05, y - 0.12, paper, fontsize="small", color="#555555")
-    counts = verdicts.value_counts()
+    counts = table["verdict"].value_counts()
     handles = {}
     for name, (color, sign) in COLORS.items():
         text = f"{sign} {name} ({counts.get(name, 0)})".strip()
@@ -55,13 +56,3 @@ def scoreboard(table: pd.DataFrame, title: str, below: str = "") -> Figure:
     handles["smaller than the paper's"] = Patch(facecolor="white", edgecolor="#999999", hatch=HATCH)
     legend_beside(fig, handles)
     return fig
-
-
-def _cell(ax: Axes, claim: str, verdict: str, is_short: bool, x: float, y: float) -> None:
-    color, sign = COLORS[verdict]
-    look = {"facecolor": color, "edgecolor": "#ffffff", "lw": 0}
-    look["hatch"] = HATCH if is_short else None
-    ax.add_patch(Rectangle((x + 0.04, y + 0.04), 0.92, 0.92, **look))
-    middle = {"ha": "center", "va": "center"}
-    ax.text(x + 0.5, y + 0.36, claim, fontsize=7, **middle)
-    ax.text(x + 0.5, y + 0.7, sign, fontsize=7, color="#333333", **middle)

@@ -121,7 +121,7 @@ def verdicts(
         records = _handed(claim, handed, profile)
         measurement = claim.measure(records) if records is not None else None
         copied = {name: row[name] for name in COPIED}
-        judged = _judged(claim, measurement, row["comparison"], row["threshold"], profile)
+        judged = _judged(claim, measurement, row, profile)
         ends = {"profile": profile, "published": row["printed_evidence"]}
         rows.append(copied | judged | ends | {"readings": _count(claim, records)})
         progress(len(rows))
@@ -159,10 +159,7 @@ def _handed(
     """The records that a claim is handed; None if it is not judged in the profile."""
     if claim is None or profile not in claim.profiles:
         return None
-    records: list[Record] = []
-    for experiment in claim.experiments:
-        records += records_of(experiment, profile)
-    return records
+    return [record for name in claim.experiments for record in records_of(name, profile)]
 
 
 def _count(claim: Claim | None, records: list[Record] | None) -> str:
@@ -180,17 +177,13 @@ def _count(claim: Claim | None, records: list[Record] | None) -> str:
 
 
 def _judged(
-    claim: Claim | None,
-    measurement: Measurement | None,
-    comparison: str,
-    threshold: str,
-    profile: str,
+    claim: Claim | None, measurement: Measurement | None, row: dict[str, Any], profile: str
 ) -> dict[str, Any]:
     """The columns of a claim that follow from its measurement."""
     if claim is None or measurement is None:
         empty = dict.fromkeys(JUDGED, "") | dict.fromkeys(MEASURED)
         return empty | {"sentence": "Not run.", "verdict": "not run"}
-    found = direction(measurement, comparison, threshold)
+    found = direction(measurement, row["comparison"], row["threshold"])
     verdict, reason = found, ""
     if claim.untestable:
         verdict, reason = "not testable", claim.untestable

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
@@ -53,9 +53,7 @@ class DropConnect:
         if isinstance(self.attacked, Trades):
             raise ValueError("attacked is Trades, which has a loss of its own: give Adversarial")
 
-    def __call__(
-        self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
-    ) -> Tensor:
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, generator: Generator) -> Tensor:
         fraction = self.largest * float(torch.rand((), generator=generator))
         weights = {}
         for name, weight in weights_of_links(model).items():
@@ -103,9 +101,7 @@ class Adversarial:
         check_settings(settings)
         check_whole("growing_epochs", self.growing_epochs, least=0)
 
-    def __call__(
-        self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
-    ) -> Tensor:
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, generator: Generator) -> Tensor:
         return F.cross_entropy(model(self.ascend(model, x, y, generator)), y)
 
     def at_epoch(self, epoch: int) -> "Adversarial":
@@ -118,7 +114,7 @@ class Adversarial:
         model: nn.Module,
         x: Tensor,
         y: Tensor,
-        generator: torch.Generator,
+        generator: Generator,
         weights: dict[str, Tensor] | None = None,
     ) -> Tensor:
         """Like x: points within the radius, for the model with these weights instead of its own."""
@@ -145,7 +141,7 @@ class Adversarial:
         return lambda logits: F.cross_entropy(logits, y)
 
     def perturbed(
-        self, x: Tensor, y: Tensor, generator: torch.Generator, gradient_at: Gradient
+        self, x: Tensor, y: Tensor, generator: Generator, gradient_at: Gradient
     ) -> Tensor:
         """Like x: points within the radius; ``gradient_at`` gives the gradient of the loss.
 
@@ -192,9 +188,7 @@ class Trades(Adversarial):
         super().__post_init__()
         check_number("beta", self.beta, "[0, inf)")
 
-    def __call__(
-        self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
-    ) -> Tensor:
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, generator: Generator) -> Tensor:
         points = self.ascend(model, x, y, generator)
         logits = model(x)
         return F.cross_entropy(logits, y) + self.beta * divergence(logits, model(points))
@@ -252,9 +246,7 @@ class Certified:
         check_whole("plain_epochs", self.plain_epochs, least=0)
         check_whole("growing_epochs", self.growing_epochs, least=1)
 
-    def __call__(
-        self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator
-    ) -> Tensor:
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, generator: Generator) -> Tensor:
         loss = F.cross_entropy(model(x), y)
         if self.kappa == 1:
             return loss
@@ -281,7 +273,7 @@ def weights_of_links(model: nn.Module) -> dict[str, Tensor]:
     return weights
 
 
-def masked(weight: Tensor, fraction: float, *, generator: torch.Generator) -> Tensor:
+def masked(weight: Tensor, fraction: float, *, generator: Generator) -> Tensor:
     """``weight`` with each value zero with probability ``fraction``, the others as they are."""
     seed = int(torch.randint(2**62, (), generator=generator))
     law = kernels.dropout_law(fraction, seed, 0)._replace(scale=1.0)

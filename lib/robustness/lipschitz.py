@@ -55,20 +55,14 @@ def operator_norm(
     v = x.detach()
     sigma = 0.0
     for _ in range(steps):
-        image = _times(function, v)
+        with torch.no_grad():
+            image = function(v / v.norm()) - function(torch.zeros_like(v))  # A v
         sigma = image.norm().item()
         if sigma == 0:
             return 0.0
         (v,) = torch.autograd.grad(y, x, image, retain_graph=True)
         v = v / v.norm()
     return sigma
-
-
-def _times(function: Callable[[Tensor], Tensor], v: Tensor) -> Tensor:
-    """A v."""
-    with torch.no_grad():
-        unit = v / v.norm()
-        return function(unit) - function(torch.zeros_like(v))
 
 
 def lipschitz_constants(

@@ -94,10 +94,8 @@ def linear_layers(model: nn.Module, *, output: bool = False) -> dict[str, Linear
     """The linear layers by name, in the order of the network, the last of them only with
     ``output``.
     """
-    known = {}
-    for name, module in model.named_modules():
-        if isinstance(module, LinearLayer):
-            known[name] = module
+    modules = model.named_modules()
+    known = {name: module for name, module in modules if isinstance(module, LinearLayer)}
     if known and not output:
         known.popitem()  # the last one
     return known

@@ -54,8 +54,9 @@ def connected(store: Store, scheduler: str, say: Callable[[str], None]) -> Itera
 
             def submit(run: Run) -> Future[Files]:
                 key = f"{run.name}-{uuid.uuid4().hex}"
-                facts = _facts(run.dataset)
-                return executor.submit(make, facts, store, run, _given(store, run), key=key)
+                folders = {other: store.runs / other.name for other in sources(store, run)}
+                given = {other: _files(at) for other, at in folders.items() if at.is_dir()}
+                return executor.submit(make, _facts(run.dataset), store, run, given, key=key)
 
             def slots() -> int:
                 with contextlib.suppress(OSError):
@@ -63,12 +64,6 @@ def connected(store: Store, scheduler: str, say: Callable[[str], None]) -> Itera
                 return 1
 
             yield Pool(submit, slots, lambda: client.status == "running")
-
-
-def _given(store: Store, run: Run) -> dict[Run, Files]:
-    """The records that a run starts from or is the very same as, of those that are whole here."""
-    folders = {other: store.runs / other.name for other in sources(store, run)}
-    return {other: _files(folder) for other, folder in folders.items() if folder.is_dir()}
 
 
 def _files(folder: Path) -> Files:

@@ -376,6 +376,12 @@ class Store:
             steps = done
             progress(done)
 
+        def record_of(parent: Run, holds_enough: Callable[[Record], bool]) -> Record:
+            record = self.stored(parent)
+            if record is not None and holds_enough(record):
+                return record
+            return self.run(parent, progress=lambda _: progress(steps))
+
         folder = self.runs / run.name
         self.remove_leftovers()
         if archive(folder):  # also where nothing can be written, so not even a lock
@@ -389,7 +395,6 @@ class Store:
             if contents is None:
                 with explained(work):
                     work.mkdir(parents=True, exist_ok=True)
-                record_of = partial(self._record_of, heartbeat=lambda _: progress(steps))
                 contents = experiment.make(run, Workspace(work, watched, record_of))
                 run.check_table(contents.metrics)
                 contents.facts.update(code | {"device": name_of(run.device())})
@@ -448,19 +453,6 @@ class Store:
                 return Contents(other.metrics, dict(other.arrays), facts)
         return None
 
-    def _record_of(
-        self,
-        run: Run,
-        holds_enough: Callable[[Record], bool],
-        *,
-        heartbeat: Callable[[int], None],
-    ) -> Record:
-        """The record that another run starts from; ``heartbeat`` is called while it is made."""
-        record = self.stored(run)
-        if record is not None and holds_enough(record):
-            return record
-        return self.run(run, progress=heartbeat)
-
     def ship(self, record: Record) -> None:
         """Store in data/results, once, what a clone needs of a record."""
         run = record.config
@@ -471,10 +463,8 @@ class Store:
             if _is_whole(folder, run.name):
                 return
             keeps = self.experiments[run.experiment].keeps
-            kept = {}
-            for name, array in record.arrays.items():
-                if keeps(record, name):
-                    kept[name] = _narrow(array)
+            names = [name for name in record.arrays if keeps(record, name)]
+            kept = {name: _narrow(record.arrays[name]) for name in names}
             facts = dict(record.environment)
             if not keeps(record, CLOCK):
                 facts.pop(CLOCK, None)

@@ -77,10 +77,8 @@ def to_networkx(layers: nn.Module | Matrices) -> nx.DiGraph:
             graph.add_node((layer, index), layer=layer)
     for layer, matrix in enumerate(matrices):
         row, col = matrix.tocoo().coords
-        for r, c, weight in zip(row, col, matrix.data, strict=True):
-            lower = layer, int(c)
-            upper = layer + 1, int(r)
-            graph.add_edge(lower, upper, weight=float(weight))
+        for r, c, weight in zip(row.tolist(), col.tolist(), matrix.data, strict=True):
+            graph.add_edge((layer, c), (layer + 1, r), weight=float(weight))
     return graph
 
 
@@ -199,9 +197,7 @@ def link_degree(matrices: Matrices) -> list[np.ndarray]:
     products = []
     for layer, matrix in enumerate(matrices):
         row, col = matrix.tocoo().coords
-        lower = degrees[layer][col]
-        upper = degrees[layer + 1][row]
-        products.append(lower * upper)
+        products.append(degrees[layer][col] * degrees[layer + 1][row])
     return products
 
 

@@ -38,8 +38,15 @@ def switch_links(
     n_links = max(1, support.nnz)
     pairs = torch.randint(n_links, (2, n_attempts), generator=generator)
     row_keys = support.row.long() * support.n_in  # a key is row · n_in + col
-    col = support.col.tolist()
-    _switch_(col, row_keys.tolist(), set(support.keys.tolist()), pairs.tolist())
+    col, of_row, taken = support.col.tolist(), row_keys.tolist(), set(support.keys.tolist())
+    for a, b in zip(*pairs.tolist(), strict=True):
+        col_a, col_b = col[a], col[b]
+        new_a, new_b = of_row[a] + col_b, of_row[b] + col_a
+        if new_a in taken or new_b in taken:
+            continue
+        taken -= {of_row[a] + col_a, of_row[b] + col_b}
+        taken |= {new_a, new_b}
+        col[a], col[b] = col_b, col_a
     keys, origin = (row_keys + support.col.new_tensor(col)).sort()
     return support_from_keys(keys, support.n_in, support.n_out), origin
 
@@ -93,24 +100,6 @@ def shuffle_inputs(support: Support, *, generator: torch.Generator) -> Support:
     place = torch.randperm(support.n_in, generator=generator)
     keys = support.row.long() * support.n_in + place[support.col.long()]
     return support_from_keys(keys.sort().values, support.n_in, support.n_out)
-
-
-def _switch_(
-    col: list[int],
-    row_keys: list[int],
-    taken: set[int],
-    pairs: list[list[int]],
-) -> None:
-    """Exchange the inputs of each pair of links in turn, unless that repeats one of the taken."""
-    for a, b in zip(*pairs, strict=True):
-        col_a, col_b = col[a], col[b]
-        new_a = row_keys[a] + col_b
-        new_b = row_keys[b] + col_a
-        if new_a in taken or new_b in taken:
-            continue
-        taken -= {row_keys[a] + col_a, row_keys[b] + col_b}
-        taken |= {new_a, new_b}
-        col[a], col[b] = col_b, col_a
 
 
 def random_degrees(

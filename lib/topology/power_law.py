@@ -141,7 +141,11 @@ def _fit(k: np.ndarray, count: np.ndarray) -> Tail:
     mean_log = log_sum[tried] / n_tail[tried]
     top = min(LARGEST_EXPONENT, 690 / math.log(k[-1]))  # k^-top is still a normal number
     exponents = _most_likely_exponents(mean_log, k[tried], top)
-    distances = _ks_distances(k, n_tail, tried, exponents)
+    i, j = np.nonzero(k >= k[tried][:, None])  # candidate i, degree j of its tail
+    model = scipy.special.zeta(exponents[i], k[j]) / scipy.special.zeta(exponents, k[tried])[i]
+    distances = np.zeros((len(tried), len(k)))
+    distances[i, j] = np.abs(model - n_tail[j] / n_tail[tried][i])
+    distances = distances.max(axis=1)  # of Kolmogorov and Smirnov
     best = int(distances.argmin())
     alpha = float(exponents[best])
     n_best = int(n_tail[tried[best]])
@@ -170,22 +174,6 @@ def _most_likely_exponents(mean_log: np.ndarray, xmin: np.ndarray, top: float) -
         most = np.minimum(1 + 3 * (exponent - 1), top)
         exponent = np.clip(exponent - (mean_log + slope) / curvature, least, most)
     return exponent
-
-
-def _ks_distances(
-    k: np.ndarray,
-    n_tail: np.ndarray,
-    tried: np.ndarray,
-    exponents: np.ndarray,
-) -> np.ndarray:
-    """Kolmogorov–Smirnov distance of each tail that is tried."""
-    xmin = k[tried]
-    i, j = np.nonzero(k >= xmin[:, None])  # candidate i, degree j of its tail
-    model = scipy.special.zeta(exponents[i], k[j]) / scipy.special.zeta(exponents, xmin)[i]
-    observed = n_tail[j] / n_tail[tried][i]
-    distances = np.zeros((len(tried), len(k)))
-    distances[i, j] = np.abs(model - observed)
-    return distances.max(axis=1)
 
 
 # ---------------------------------------------------------------- draws, and the goodness of fit
@@ -383,30 +371,19 @@ def fitted_curves(degrees: np.ndarray, tail: Tail) -> pd.DataFrame:
     Returns: columns law, k (from where it was fitted to the largest degree), share (of all n).
     """
     k, count = counts(degrees)
-    n = len(degrees)
-    curves = [_fitted_curve("power law", laws.POWER_LAW, k, count, tail.xmin, n)]
-    for name, law in ALTERNATIVES.items():
-        curves.append(_fitted_curve(name, law, k, count, tail.xmin, n))
-    name = "negative binomial, all degrees"
-    curves.append(_fitted_curve(name, laws.NEGATIVE_BINOMIAL, k, count, 1, n))
+    fits = {"power law": (laws.POWER_LAW, tail.xmin)}
+    fits |= {name: (law, tail.xmin) for name, law in ALTERNATIVES.items()}
+    fits["negative binomial, all degrees"] = laws.NEGATIVE_BINOMIAL, 1
+    curves = []
+    for name, (law, xmin) in fits.items():
+        fitted = k >= xmin
+        theta = laws.most_likely(law, k[fitted], count[fitted], xmin)
+        grid = np.arange(xmin, k[-1] + 1)
+        p = np.exp(law.log_p(grid, xmin, theta))
+        at_least = 1 - p.cumsum() + p
+        share = count[fitted].sum() / len(degrees) * at_least
+        curves.append(pd.DataFrame({"law": name, "k": grid, "share": share}))
     return pd.concat(curves, ignore_index=True)
-
-
-def _fitted_curve(
-    name: str,
-    law: laws.Law,
-    k: np.ndarray,
-    count: np.ndarray,
-    xmin: int,
-    n: int,
-) -> pd.DataFrame:
-    fitted = k >= xmin
-    theta = laws.most_likely(law, k[fitted], count[fitted], xmin)
-    grid = np.arange(xmin, k[-1] + 1)
-    p = np.exp(law.log_p(grid, xmin, theta))
-    at_least = 1 - p.cumsum() + p
-    share_fitted = count[fitted].sum() / n
-    return pd.DataFrame({"law": name, "k": grid, "share": share_fitted * at_least})
 
 
 # ------------------------------------------------------------------- what others have reported

@@ -125,37 +125,19 @@ def path_lengths(graph: Graph) -> np.ndarray:
     linked = graph.sum(axis=0) > 0
     graph = graph[linked][:, linked]
     n = graph.shape[0]
-    n_bits = -(-n // 64) * 64
-    itself = np.eye(n, n_bits, dtype=bool)
-    reached_at_start = np.packbits(itself, axis=1).view(np.uint64)
-    n_parts = n // 512 + 1  # each small enough for the cache
+    itself = np.eye(n, -(-n // 64) * 64, dtype=bool)
+    at_start = np.packbits(itself, axis=1).view(np.uint64)  # (n, n_words)
     pairs = np.zeros(n, np.int64)
-    for reached in np.array_split(reached_at_start, n_parts, axis=1):
-        new = _newly_reached(reached, graph)
-        pairs[: len(new)] += new
+    for reached in np.array_split(at_start, n // 512 + 1, axis=1):  # parts that fit into the cache
+        for distance in range(n):
+            by_neighbours = reached[graph.indices]
+            before = reached
+            reached = before | np.bitwise_or.reduceat(by_neighbours, graph.indptr[:-1])
+            new = np.bitwise_count(reached ^ before).sum(dtype=np.int64)
+            if new == 0:
+                break
+            pairs[distance] += new
     return np.trim_zeros(pairs, "b")
-
-
-def _newly_reached(reached: np.ndarray, graph: Graph) -> np.ndarray:
-    """How many pairs of a neuron and a source are first reached after 1, 2, … steps.
-
-    Args:
-        reached: (n, n_words) uint64, the bits of the sources at each neuron.
-        graph: (n, n), in which every neuron has a link.
-    """
-    counts = [_count_bits(reached)]
-    while True:
-        by_neighbours = reached[graph.indices]
-        one_step = np.bitwise_or.reduceat(by_neighbours, graph.indptr[:-1])
-        reached = reached | one_step
-        count = _count_bits(reached)
-        if count == counts[-1]:
-            return np.diff(counts)
-        counts.append(count)
-
-
-def _count_bits(words: np.ndarray) -> np.int64:
-    return np.bitwise_count(words).sum(dtype=np.int64)
 
 
 def mean_path_length(graph: Graph) -> float:
@@ -339,7 +321,9 @@ def beside_nulls(
             null.append(switched)
         rows.append(measures(to_matrices(null), seed=0))
     table = pd.DataFrame(rows)  # row 0 is the network, the others its nulls
-    table["small_world_sigma"] = _small_world_sigma(table)
+    relative = table / table[1:].mean(skipna=False)
+    sigma = relative["four_cycle_clustering"] / relative["mean_path_length"]
+    table["small_world_sigma"] = sigma
     value = table.loc[0]
     mean = table[1:].mean(skipna=False)
     spread = table[1:].std(skipna=False)
@@ -348,12 +332,6 @@ def beside_nulls(
     z = (value - mean) / spread.where(spread > 0)
     columns = {"value": value, "null_mean": mean, "null_sd": spread, "z": z}
     return pd.DataFrame(columns).rename_axis("measure").reset_index()
-
-
-def _small_world_sigma(table: pd.DataFrame) -> pd.Series:
-    null_means = table[1:].mean(skipna=False)
-    relative = table / null_means
-    return relative["four_cycle_clustering"] / relative["mean_path_length"]
 
 
 # --------------------------------------------------------------------------------- two networks

@@ -302,8 +302,3 @@ def test_photographs_have_a_name_a_label_and_are_absent_by_name(name):
     assert len(set(entry.classes)) == len(entry.labels)
     with pytest.raises(fetch.DataUnavailable, match=f"{name} is not here and has no single"):
         data.load(name)
-
-
-def test_only_photographs_with_a_licence_may_be_shown():
-    shown = {name for name, entry in sets.SETS.items() if entry.licence}
-    assert shown == {"citrus_leaves", "rps28"}  # as their publishers say

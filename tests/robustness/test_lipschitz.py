@@ -186,19 +186,8 @@ def test_sparse_layers_have_constants_too(generator):
     assert list(found["linear"].values())[:2] == pytest.approx(desired, rel=1e-3)
 
 
-SLOPES = {  # closed forms
-    "relu": 1.0,
-    "leaky_relu": 1.0,
-    "prelu": 1.0,
-    "tanh": 1.0,
-    "sigmoid": 0.25,
-    "elu": 1.0,
-    "swish": 1.09984,  # at x = 2.39936
-    "maxout": 1.0,
-    "apl": 1.0,
-    "splash": 1.0,
-    "srelu": 1.0,
-}
+SLOPES = dict.fromkeys("relu leaky_relu prelu tanh elu maxout apl splash srelu".split(), 1.0)
+SLOPES |= {"sigmoid": 0.25, "swish": 1.09984}  # closed forms; of swish at x = 2.39936
 
 
 @pytest.mark.parametrize("name", SLOPES)

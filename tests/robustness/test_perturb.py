@@ -25,21 +25,15 @@ def random_rewire(model, _, **settings):
 
 
 PERTURBATIONS = {
-    "remove random": partial(perturb.remove_links, order="random"),
-    "remove ascending": partial(perturb.remove_links, order="ascending"),
-    "remove descending": partial(perturb.remove_links, order="descending"),
-    "remove degree": partial(perturb.remove_links, order="degree"),
-    "remove betweenness": partial(perturb.remove_links, order="betweenness"),
-    "shuffle all": partial(perturb.shuffle_weights, within="all"),
-    "shuffle sign": partial(perturb.shuffle_weights, within="sign"),
-    "shuffle inputs": partial(perturb.shuffle_weights, within="inputs"),
-    "shuffle outputs": partial(perturb.shuffle_weights, within="outputs"),
-    "shuffle sign and inputs": partial(perturb.shuffle_weights, within="sign and inputs"),
     "flip signs": perturb.flip_signs,
     "noise": perturb.add_noise,
     "rewire": perturb.rewire,
     "random rewire": random_rewire,
 }
+for order in perturb.ORDERS:
+    PERTURBATIONS[f"remove {order}"] = partial(perturb.remove_links, order=order)
+for within in perturb.WITHIN:
+    PERTURBATIONS[f"shuffle {within}"] = partial(perturb.shuffle_weights, within=within)
 on_links = [name for name in PERTURBATIONS if "rewire" not in name]
 each_density = pytest.mark.parametrize("density", [0.3, None], ids=["sparse", "dense"])
 each_within = pytest.mark.parametrize("within", perturb.WITHIN)

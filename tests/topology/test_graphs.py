@@ -171,23 +171,6 @@ def test_link_betweenness_is_that_of_the_graph(density):
     assert_allclose(actual, desired, rtol=1e-12, atol=1e-12)
 
 
-def test_complete_network_has_its_closed_forms():
-    matrices = topology.adjacency(models.mlp((20, 300, 200, 10)))
-    assert topology.count_paths(matrices) == 20 * 300 * 200 * 10
-    assert topology.largest_component(matrices) == 1
-    actual = [(layer.min(), layer.max()) for layer in topology.link_betweenness(matrices)]
-    desired = [20 * 10 / (a * b) for a, b in ((20, 300), (300, 200), (200, 10))]
-    assert_allclose(actual, np.stack([desired, desired], axis=1), rtol=1e-12)
-
-
-def test_network_without_links_has_single_neurons_and_no_paths():
-    matrices, _, _ = network(1.0)
-    empty = [type(matrix)(matrix.shape) for matrix in matrices]
-    assert topology.largest_component(empty) == 1 / 25
-    assert topology.count_paths(empty) == 0
-    assert list(map(len, topology.link_betweenness(empty))) == [0, 0, 0]
-
-
 @pytest.mark.parametrize("measure", ["count_paths", "directed_graph"])
 def test_matrices_that_do_not_follow_each_other_are_refused(measure):
     matrices, _, _ = network(0.5)

@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-import math
 
 import networkx as nx
 import numpy as np
@@ -46,12 +45,6 @@ def support_of(mask):
 
 def complete(n, m):
     return structure.joined([sparse.csr_array(np.ones((m, n)))])
-
-
-def blocks(n_blocks, width):
-    """A layer of complete blocks with no links between them."""
-    block = np.ones((width, width))
-    return sparse.csr_array(np.kron(np.eye(n_blocks), block))
 
 
 def measure(name, graph):
@@ -100,12 +93,6 @@ def test_measure_is_that_of_networkx(ours, theirs, density):
     assert_allclose(ours(graph), theirs(oracle), rtol=1e-11, atol=1e-13)
 
 
-@pytest.mark.parametrize(("n", "m"), [(3, 3), (2, 7), (1, 6)])
-def test_complete_layer_has_a_four_cycle_for_each_pair_of_pairs(n, m):
-    desired = math.comb(n, 2) * math.comb(m, 2)
-    assert structure.four_cycles(complete(n, m)) == desired
-
-
 @each_measure
 def test_graph_made_by_hand_counts_as_its_dense_form(name):
     links, _ = both(0.3)
@@ -132,13 +119,6 @@ def test_rich_club_is_that_of_networkx_at_the_quantile(density):
     coefficients = nx.rich_club_coefficient(oracle, normalized=False)
     desired = coefficients.get(k, np.nan)
     assert_equal(structure.rich_club(graph), desired)
-
-
-@pytest.mark.parametrize("n_blocks", [2, 4, 5])
-def test_modularity_of_separate_blocks_is_one_less_a_share(n_blocks):
-    graph = structure.joined([blocks(n_blocks, 6)])
-    actual = structure.modularity(graph, seed=0)
-    assert actual == pytest.approx(1 - 1 / n_blocks, rel=1e-12)
 
 
 @each_density

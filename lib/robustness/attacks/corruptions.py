@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -83,53 +83,46 @@ def _stripe(x: Tensor, columns: float, generator: Generator) -> Tensor:
 def _rotate(x: Tensor, radians: float, generator: Generator) -> Tensor:
     """Turned to a random side."""
     side, _ = _sides(x, generator)
-    none = torch.zeros_like(side)
-    cos = torch.full_like(side, math.cos(radians))
-    sin = math.sin(radians) * side
-    return _warp(x, [cos, -sin, none], [sin, cos, none])
+    cos, sin = math.cos(radians), math.sin(radians) * side
+    return _warp(x, [cos, -sin, 0], [sin, cos, 0])
 
 
 def _shear(x: Tensor, slope: float, generator: Generator) -> Tensor:
     """Rows moved to a random side, by so many columns a row."""
     side, _ = _sides(x, generator)
-    none = torch.zeros_like(side)
-    one = torch.ones_like(side)
-    return _warp(x, [one, slope * side, none], [none, one, none])
+    return _warp(x, [1, slope * side, 0], [0, 1, 0])
 
 
 def _scale(x: Tensor, scale: float, generator: Generator) -> Tensor:
     """Shrunk to so much of the size."""
-    side, _ = _sides(x, generator)
-    none = torch.zeros_like(side)
-    wider = torch.full_like(side, 1 / scale)
-    return _warp(x, [wider, none, none], [none, wider, none])
+    return _warp(x, [1 / scale, 0, 0], [0, 1 / scale, 0])
 
 
 def _translate(x: Tensor, pixels: float, generator: Generator) -> Tensor:
     """Moved by so many pixels of 28 along both axes, to random sides."""
     side, other = _sides(x, generator)
-    none = torch.zeros_like(side)
-    one = torch.ones_like(side)
     shift = pixels / (WIDTH / 2)
-    return _warp(x, [one, none, shift * side], [none, one, shift * other])
+    return _warp(x, [1, 0, shift * side], [0, 1, shift * other])
 
 
 def _sides(x: Tensor, generator: Generator) -> Tensor:
-    """(2, B, 1) random signs, two for each image."""
-    return draw_signs((2, len(x), 1), x, generator)
+    """(2, B) random signs, two for each image."""
+    return draw_signs((2, len(x)), x, generator)
 
 
-def _warp(x: Tensor, across: list[Tensor], down: list[Tensor]) -> Tensor:
+def _warp(x: Tensor, across: list[Tensor | float], down: list[Tensor | float]) -> Tensor:
     """Images read at an affine map; 0 outside.
 
     Args:
-        across, down: where a column and a row are read, each three (B, 1) coefficients of column,
-            row and 1, from the middle; the last is in halves of the width, or of the height.
+        across, down: where a column and a row are read, each three coefficients, numbers or (B,),
+            of column, row and 1, from the middle; the last is in halves of the width, or of the
+            height.
     """
     ratio = x.shape[2] / x.shape[3]  # the grid goes from -1 to 1 along both sides
-    coefficients = torch.cat([across[0], ratio * across[1], across[2]], 1)
-    coefficients = torch.cat([coefficients, down[0] / ratio, *down[1:]], 1)
-    theta = coefficients.view(-1, 2, 3)
+    across, down = [across[0], ratio * across[1], across[2]], [down[0] / ratio, *down[1:]]
+    theta = x.new_empty(len(x), 2, 3)
+    for i, coefficient in enumerate([*across, *down]):
+        theta[:, i // 3, i % 3] = coefficient
     grid = F.affine_grid(theta, list(x.shape), align_corners=False)
     return F.grid_sample(x, grid, align_corners=False)
 
@@ -244,10 +237,8 @@ def _zigzag(x: Tensor, lines: int, generator: Generator) -> Tensor:
         rise = _whole((len(x),), -5, 5, x, generator).to(x)
         length = (23**2 + rise**2).sqrt()
         cos, sin = 23 / length, rise / length
-        along = [torch.full_like(length, place) for place in (0, 2, 6, 10, 14, 18, 22)]
-        aside = [torch.full_like(length, place) for place in (0, 2, -2, 2, -2, 2, -2)]
-        along.append(length)
-        aside.append(-1 / (length - 20))
+        along = (0, 2, 6, 10, 14, 18, 22, length)
+        aside = (0, 2, -2, 2, -2, 2, -2, -1 / (length - 20))
         turns = []
         for a, b in zip(along, aside, strict=True):
             turns.append((2 + cos * a - sin * b, begin + sin * a + cos * b))
@@ -311,30 +302,21 @@ def _normal_weights(steps: Tensor, std: float) -> Tensor:
 # ---------------------------------------------------------------------------------- corruptions
 
 
-class Corruption(NamedTuple):
-    """A change of images (B, C, H, W), black 0 and white 1, by an amount, or several, for each
-    severity.
-    """
-
-    change: Callable[[Tensor, Any, Generator], Tensor]
-    amounts: tuple[Any, ...]  # of severity 1 to 5
-
-
-CORRUPTIONS = {
-    "shot_noise": Corruption(_shot_noise, (60, 25, 12, 5, 3)),
-    "impulse_noise": Corruption(_impulse_noise, (0.03, 0.06, 0.09, 0.17, 0.27)),
-    "brightness": Corruption(_brightness, (0.1, 0.2, 0.3, 0.4, 0.5)),
-    "stripe": Corruption(_stripe, (2, 3, 4, 5.5, 7)),
-    "rotate": Corruption(_rotate, (0.2, 0.4, 0.6, 0.8, 1.0)),
-    "shear": Corruption(_shear, (0.2, 0.4, 0.6, 0.8, 1.0)),
-    "scale": Corruption(_scale, (0.9, 0.8, 0.7, 0.6, 0.5)),
-    "translate": Corruption(_translate, (1, 2, 3, 4, 5)),
-    "glass_blur": Corruption(
-        _glass_blur, ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2))
-    ),
-    "motion_blur": Corruption(_motion_blur, ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15))),
-    "fog": Corruption(_fog, ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4))),
-    "spatter": Corruption(
+# A change of images (B, C, H, W), black 0 and white 1, by an amount, or several, for each severity
+# from 1 to 5.
+CORRUPTIONS: dict[str, tuple[Callable[[Tensor, Any, Generator], Tensor], tuple[Any, ...]]] = {
+    "shot_noise": (_shot_noise, (60, 25, 12, 5, 3)),
+    "impulse_noise": (_impulse_noise, (0.03, 0.06, 0.09, 0.17, 0.27)),
+    "brightness": (_brightness, (0.1, 0.2, 0.3, 0.4, 0.5)),
+    "stripe": (_stripe, (2, 3, 4, 5.5, 7)),
+    "rotate": (_rotate, (0.2, 0.4, 0.6, 0.8, 1.0)),
+    "shear": (_shear, (0.2, 0.4, 0.6, 0.8, 1.0)),
+    "scale": (_scale, (0.9, 0.8, 0.7, 0.6, 0.5)),
+    "translate": (_translate, (1, 2, 3, 4, 5)),
+    "glass_blur": (_glass_blur, ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2))),
+    "motion_blur": (_motion_blur, ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15))),
+    "fog": (_fog, ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4))),
+    "spatter": (
         _spatter,
         (
             (0.65, 0.3, 4, 0.69, 0.6),
@@ -344,8 +326,8 @@ CORRUPTIONS = {
             (0.67, 0.4, 1, 0.65, 1.5),
         ),
     ),
-    "dotted_line": Corruption(_dotted_line, (1, 2, 3, 4, 5)),
-    "zigzag": Corruption(_zigzag, (1, 2, 3, 4, 5)),
+    "dotted_line": (_dotted_line, (1, 2, 3, 4, 5)),
+    "zigzag": (_zigzag, (1, 2, 3, 4, 5)),
 }
 SEVERITIES = (1, 2, 3, 4, 5)
 

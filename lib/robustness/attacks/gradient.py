@@ -147,55 +147,39 @@ def apgd(
     """
     ball = Ball(radius, norm, bounds)
     best = Best(x)
+    ends = sorted({0, *(math.ceil(fraction * steps) for fraction in CHECKPOINTS)})
+    intervals = {end: end - begin for begin, end in itertools.pairwise(ends)}
     everything = torch.arange(len(x), device=x.device)
     for _ in best.unbroken(restarts):
         top = Best(x)  # of this restart
         top.score[best.broken] = math.inf
-        start = ball.draw(x, generator)
-        _climb_(top, start, model, x, y, ball=ball, loss=loss, steps=steps)
+        step_size = _StepSize(2 * radius, top.score)
+        x_t = x_before = ball.draw(x, generator)
+        f_t = torch.full_like(top.score, math.inf)
+        grad_x, grad_top = torch.zeros_like(x), torch.zeros_like(x)
+        for t, rows in enumerate(top.unbroken(steps + 1)):
+            f_before = f_t
+            f_t = f_t.clone()
+            f_t[rows], grad_x[rows] = score_and_gradient(model, x_t[rows], y[rows], loss)
+            note_gradient_(model, grad_x[rows], rows)
+            step_size.n_rises = step_size.n_rises + (f_t > f_before)
+            highest = f_t > top.score
+            grad_top = torch.where(highest[:, None], grad_x, grad_top)
+            top.keep_(rows, x_t[rows], f_t[rows])
+
+            if t in intervals:
+                stuck = step_size.halve_where_stuck_(intervals[t], top.score)
+                f_t = torch.where(stuck, top.score, f_t)
+                x_t = torch.where(stuck[:, None], top.x, x_t)
+                grad_x = torch.where(stuck[:, None], grad_top, grad_x)
+
+            alpha = MOMENTUM if t > 0 else 1
+            z = ball.project(ball.ascend(x_t, step_size.eta, grad_x), x)
+            moved = x_t + alpha * (z - x_t) + (1 - alpha) * (x_t - x_before)
+            x_before = x_t
+            x_t = ball.project(moved, x)
         best.keep_(everything, top.x, top.score)
     return best.x
-
-
-def _climb_(
-    top: Best,
-    start: Tensor,
-    model: nn.Module,
-    x: Tensor,
-    y: Tensor,
-    *,
-    ball: Ball,
-    loss: str,
-    steps: int,
-) -> None:
-    """One restart of Auto-PGD; its best points go to ``top``."""
-    intervals = _intervals(steps)
-    step_size = _StepSize(2 * ball.radius, top.score)
-    x_t = x_before = start
-    f_t = torch.full_like(top.score, math.inf)
-    grad_x = torch.zeros_like(x)
-    grad_top = torch.zeros_like(x)
-    for t, rows in enumerate(top.unbroken(steps + 1)):
-        f_before = f_t
-        f_t = f_t.clone()
-        f_t[rows], grad_x[rows] = score_and_gradient(model, x_t[rows], y[rows], loss)
-        note_gradient_(model, grad_x[rows], rows)
-        step_size.count_rises_(f_t > f_before)
-        highest = f_t > top.score
-        grad_top = torch.where(highest[:, None], grad_x, grad_top)
-        top.keep_(rows, x_t[rows], f_t[rows])
-
-        if t in intervals:
-            stuck = step_size.halve_where_stuck_(intervals[t], top.score)
-            f_t = torch.where(stuck, top.score, f_t)
-            x_t = torch.where(stuck[:, None], top.x, x_t)
-            grad_x = torch.where(stuck[:, None], grad_top, grad_x)
-
-        alpha = MOMENTUM if t > 0 else 1
-        z = ball.project(ball.ascend(x_t, step_size.eta, grad_x), x)
-        moved = x_t + alpha * (z - x_t) + (1 - alpha) * (x_t - x_before)
-        x_before = x_t
-        x_t = ball.project(moved, x)
 
 
 class _StepSize:
@@ -203,13 +187,11 @@ class _StepSize:
 
     def __init__(self, start: float, like: Tensor) -> None:
         self.eta = torch.full_like(like, start)[:, None]  # (B, 1)
-        self.n_rises = torch.zeros_like(like)  # since the last checkpoint
+        self.n_rises = torch.zeros_like(
+            like
+        )  # steps since the last checkpoint that raised the loss
         self.halved = torch.zeros_like(like).bool()  # at the last checkpoint
         self.top_score = torch.full_like(like, -math.inf)  # at the last checkpoint
-
-    def count_rises_(self, rises: Tensor) -> None:
-        """Count the examples (B,) bool whose loss this step has raised."""
-        self.n_rises = self.n_rises + rises
 
     def halve_where_stuck_(self, interval: int, top_score: Tensor) -> Tensor:
         """(B,) bool, where the step size has been halved: the two conditions of Section 3."""
@@ -220,12 +202,3 @@ class _StepSize:
         self.n_rises = torch.zeros_like(self.n_rises)
         self.top_score = top_score.clone()
         return self.halved
-
-
-def _intervals(steps: int) -> dict[int, int]:
-    """Checkpoint -> steps since the one before."""
-    checkpoints = {0}
-    for fraction in CHECKPOINTS:
-        checkpoints.add(math.ceil(fraction * steps))
-    pairs = itertools.pairwise(sorted(checkpoints))
-    return {end: end - begin for begin, end in pairs}

@@ -1,7 +1,6 @@
 """Attacks of minimal norm, which look for the adversarial point closest to an example."""
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
@@ -134,77 +133,43 @@ def carlini_wagner(
         model, x, y, bounds: as in :func:`fgsm`.
     Returns: like x; the closest adversarial point found, or x. Raises: ValueError as :func:`fgsm`.
     """
-    objective = _Objective(model, x, y, confidence, start_margin, bounds)
+    low, high = bounds
+    start = torch.atanh((1 - start_margin) * (2 * (x - low) / (high - low) - 1))
     best = Best(x)
     lower = x.new_zeros(len(x))
     upper = x.new_full((len(x),), math.inf)
     constant = torch.full_like(lower, initial_constant)
+    tenth = math.ceil(steps / 10)
     for _ in range(search_steps):
-        broken = objective.minimise_(best, constant, steps, learning_rate)
+        w = start.clone().requires_grad_()
+        adam = torch.optim.Adam([w], lr=learning_rate)
+        broken = torch.zeros_like(y, dtype=torch.bool)
+        loss_before = torch.full_like(constant, math.inf)
+        for step in range(steps):
+            with torch.enable_grad():
+                x_t = low + (high - low) * (w.tanh() + 1) / 2  # inside the bounds but for rounding
+                seen = x_t.view_as(x_t)  # its gradient is without that of the distance
+                z = model(seen)
+                gain = margin(z, y)
+                squares = (x_t - x).square().sum(1)
+                loss = squares + constant * (confidence - gain).clamp(min=0)
+                w.grad, grad_x = gradients(loss, w, seen)
+
+            note_gradient_(model, grad_x)
+            adversarial = is_misclassified(z, y) & (gain >= confidence)
+            rows = adversarial.nonzero().squeeze(1)
+            best.keep_(rows, x_t[rows].clamp(*bounds), -squares[rows])
+            broken |= adversarial
+            if step % tenth == 0:
+                if not (loss < 0.9999 * loss_before).any():
+                    break
+                loss_before = loss
+            adam.step()
         lower = torch.where(broken, lower, constant)
         upper = torch.where(broken, constant, upper)
         middle = (lower + upper) / 2
         constant = torch.where(upper < math.inf, middle, 10 * constant)
     return best.x
-
-
-class _Objective(NamedTuple):
-    """Objective that Carlini and Wagner minimise over w, for each example with a constant of its
-    own.
-    """
-
-    model: nn.Module
-    x: Tensor
-    y: Tensor
-    confidence: float
-    start_margin: float
-    bounds: Bounds
-
-    def minimise_(
-        self,
-        best: Best,
-        constant: Tensor,
-        steps: int,
-        learning_rate: float,
-    ) -> Tensor:
-        """(B,) bool, whether Adam has met an adversarial point; the closest goes to ``best``."""
-        w = self.start().requires_grad_()
-        adam = torch.optim.Adam([w], lr=learning_rate)
-        tenth = math.ceil(steps / 10)
-        broken = torch.zeros_like(self.y, dtype=torch.bool)
-        loss_before = torch.full_like(constant, math.inf)
-        for step in range(steps):
-            with torch.enable_grad():
-                x_t = self.pixels(w)
-                seen = x_t.view_as(x_t)  # its gradient is without that of the distance
-                z = self.model(seen)
-                gain = margin(z, self.y)
-                squares = (x_t - self.x).square().sum(1)
-                loss = squares + constant * (self.confidence - gain).clamp(min=0)
-                w.grad, grad_x = gradients(loss, w, seen)
-
-            note_gradient_(self.model, grad_x)
-            adversarial = is_misclassified(z, self.y) & (gain >= self.confidence)
-            rows = adversarial.nonzero().squeeze(1)
-            best.keep_(rows, x_t[rows].clamp(*self.bounds), -squares[rows])
-            broken |= adversarial
-            if step % tenth == 0:
-                progress = loss < 0.9999 * loss_before
-                if not progress.any():
-                    break
-                loss_before = loss
-            adam.step()
-        return broken
-
-    def start(self) -> Tensor:
-        """(B, n) w of the examples, finite at the bounds."""
-        low, high = self.bounds
-        return torch.atanh((1 - self.start_margin) * (2 * (self.x - low) / (high - low) - 1))
-
-    def pixels(self, w: Tensor) -> Tensor:
-        """(B, n) points of w, inside the bounds but for rounding."""
-        low, high = self.bounds
-        return low + (high - low) * (w.tanh() + 1) / 2
 
 
 @attack
@@ -293,8 +258,12 @@ def boundary(
     Returns: like x; the closest adversarial point found, or x if none of 100 random inputs is
         adversarial. Raises: ValueError as :func:`fgsm`.
     """
-    x_adv = _random_inputs(model, x, y, generator, bounds)
-    x_adv = _bisected(model, x, x_adv, y)
+    low, high = bounds
+    far = x
+    for _ in range(STARTS):
+        drawn = low + (high - low) * draw(torch.rand, x.shape, x, generator)
+        far = torch.where(is_wrong(model, far, y)[:, None], far, drawn)
+    x_adv = _bisected(model, x, far, y)
     delta = x.new_full((len(x), 1), 0.1)
     epsilon = x.new_full((len(x), 1), 0.1)
     for _ in range(steps):
@@ -310,23 +279,6 @@ def boundary(
         epsilon = epsilon * torch.exp(0.2 * success * sphere_wrong)
         epsilon = epsilon.clamp(max=0.5)
     return x_adv
-
-
-def _random_inputs(
-    model: nn.Module,
-    x: Tensor,
-    y: Tensor,
-    generator: Generator,
-    bounds: Bounds,
-) -> Tensor:
-    """(B, n) the first adversarial one of uniformly random inputs, else the last of them."""
-    low, high = bounds
-    far = x
-    for _ in range(STARTS):
-        u = draw(torch.rand, x.shape, x, generator)
-        drawn = low + (high - low) * u
-        far = torch.where(is_wrong(model, far, y)[:, None], far, drawn)
-    return far
 
 
 def _bisected(model: nn.Module, x: Tensor, far: Tensor, y: Tensor) -> Tensor:

@@ -59,7 +59,10 @@ def square(
             side = _side(query * SCALE / queries, height * width)
             sides = min(side, height), min(side, width)
             n_columns = 1
-        window = _window(x[rows], (channels, height, width), sides, generator)
+        in_rows = _interval(x[rows], height, sides[0], generator)
+        in_columns = _interval(x[rows], width, sides[1], generator)
+        window = in_rows[:, None, :, None] & in_columns[:, None, None, :]
+        window = window.expand(-1, channels, -1, -1).flatten(1)
         signs = draw_signs((len(rows), channels, 1, n_columns), x, generator)
         signs = signs.expand(-1, -1, height, width).flatten(1)
 
@@ -77,20 +80,6 @@ def _side(query: float, n_pixels: int) -> int:
     halvings = [mark for mark in HALVINGS if mark < query]
     area = AREA * n_pixels / 2 ** len(halvings)
     return max(round(math.sqrt(area)), 1)
-
-
-def _window(
-    x: Tensor,
-    shape: tuple[int, int, int],
-    sides: tuple[int, int],
-    generator: Generator,
-) -> Tensor:
-    """(B, n) bool: a window of the given sides, anywhere in each image (C, H, W)."""
-    channels, height, width = shape
-    in_rows = _interval(x, height, sides[0], generator)
-    in_columns = _interval(x, width, sides[1], generator)
-    window = in_rows[:, None, :, None] & in_columns[:, None, None, :]
-    return window.expand(-1, channels, -1, -1).flatten(1)
 
 
 def _interval(x: Tensor, length: int, side: int, generator: Generator) -> Tensor:
@@ -124,24 +113,12 @@ def one_pixel(
     """
     low, high = bounds
     values = [(1 - share) * low + share * high for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    each_entry = torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
     worst = []
     for example, label in zip(x, y, strict=True):
-        changes = _single_changes(example, values)
-        labels = label.expand(len(changes))
-        scores = _scores(model, changes, labels)
-        worst.append(changes[scores.argmax()])
+        changes = torch.cat([torch.where(each_entry, value, example) for value in values])
+        scores = []
+        for points in changes.split(BATCH):
+            scores.append(score(model, points, label.expand(len(points)), early_stop=False))
+        worst.append(changes[torch.cat(scores).argmax()])
     return torch.stack(worst)
-
-
-def _single_changes(example: Tensor, values: list[float]) -> Tensor:
-    """(values · n, n): the example with each of its n entries, in turn, at each value."""
-    each_entry = torch.eye(len(example), dtype=torch.bool, device=example.device)
-    changes = [torch.where(each_entry, value, example) for value in values]
-    return torch.cat(changes)
-
-
-def _scores(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """(N,) :func:`margin` of any number of points, in batches."""
-    batches = zip(x.split(BATCH), y.split(BATCH), strict=True)
-    scores = [score(model, *batch, early_stop=False) for batch in batches]
-    return torch.cat(scores)

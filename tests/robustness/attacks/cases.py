@@ -9,14 +9,11 @@ import torch
 from torch import nn
 
 from lib.robustness import attacks
+from tests.oracles import seeded
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # of SciPy's, in foolbox
     import foolbox
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def with_seed(attack, **settings):
