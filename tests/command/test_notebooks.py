@@ -63,6 +63,12 @@ def draw_nothing():
 draw_nothing()
 del draw_nothing
 """
+TIMED_ONCE = """
+from lib.bench import timing
+
+timing.OTHERS = float("inf")  # of turns beside other tests none is quiet
+del timing
+"""
 SMALLER = {  # these train in every profile, and at full length in the test of stored outputs
     "quickstart": {"epochs": 2},
     "03_your_own_network": {"n_seeds": 2, "n_steps": 30},
@@ -92,11 +98,18 @@ def folders(shared_folder):
     patch.undo()
 
 
+def beginning(tmp_path, code):
+    """Kernels that run this code before the first cell."""
+    begin = tmp_path / "begin.py"
+    begin.write_text(code)
+    return kernels.forked(f"--IPKernelApp.exec_files={begin}")
+
+
 @pytest.mark.ci
 @each
-def test_notebook_runs_in_smoke(path, folders):
+def test_notebook_runs_in_smoke(path, folders, tmp_path):
     as_anywhere = path.stem == "quickstart"  # the others' kernels begin in less time
-    with contextlib.nullcontext() if as_anywhere else kernels.forked():
+    with contextlib.nullcontext() if as_anywhere else beginning(tmp_path, TIMED_ONCE):
         executed = nbformat.read(notebooks.execute(path, "smoke", SMALLER.get(path.stem)), 4)
     cells = [cell for cell in executed.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in cells)
@@ -126,11 +139,10 @@ def test_stored_outputs_are_those_of_the_records(path, folders, tmp_path, monkey
         monkeypatch.setenv(name, value)
     words = "-p nbval.plugin --nbval --nbval-current-env -s -W ignore".split()
     words += [word for name in WITHOUT.split() for word in ("-p", f"no:{name}")]
-    begin, read = tmp_path / "begin.py", tmp_path / "read"
-    begin.write_text(NOTING.format(str(read)) + UNDRAWN)
+    read = tmp_path / "read"
     read.touch()
     failures = Failures()
-    with kernels.forked(f"--IPKernelApp.exec_files={begin}"):
+    with beginning(tmp_path, NOTING.format(str(read)) + UNDRAWN + TIMED_ONCE):
         status = pytest.main([*words, f"--rootdir={_boundary.ROOT}", str(path)], [failures])
     if status == pytest.ExitCode.INTERRUPTED and not failures:
         raise KeyboardInterrupt
