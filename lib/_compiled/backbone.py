@@ -635,7 +635,7 @@ class Program:
         outputs = np.empty((self.width, m.channels, m.height, m.width), np.float32)
         maps.forward_pass(
             self.rows, self.regions, self.terms, self.memory, x.reshape(-1), outputs.reshape(-1),
-            self.width, self.n_slots, maps.parts()[0], *maps.KINDS,
+            self.width, self.n_slots, maps.parts()[0], maps.TILE,
         )  # fmt: skip
         return outputs
 
@@ -652,7 +652,7 @@ class Program:
                         row["grad_" + name] = grad.data_ptr()
         maps.backward_pass(
             self.rows, self.backward_regions, self.terms, self.memory, grad_y.reshape(-1),
-            self.width, self.n_slots, maps.parts()[1], *maps.KINDS,
+            self.width, self.n_slots, maps.parts()[1], maps.TILE,
         )  # fmt: skip
         return self.grads
 
