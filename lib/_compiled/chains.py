@@ -19,6 +19,10 @@ from ..support import Support, every_link
 from . import launch, passes
 from .hinges import check_hinges
 
+ONE_EXAMPLE = (
+    "a batch has one example, and batch normalisation needs two: give another batch_size, which"
+    " does not leave one example for the last batch of an epoch"
+)
 LOOPS_OFF = "this process was forked, or the loops are off: train by autograd"
 DENSE = (nn.Linear, layers.Linear)
 LINEAR = (layers.SparseLinear, *DENSE)
