@@ -308,10 +308,10 @@ FUNCTIONS: dict[Any, Callable[..., nn.Module]] = {
     if function not in ("view", "reshape", "contiguous", "flatten", torch.flatten, F.dropout)
 }
 FUNCTIONS |= {
-    "relu_": lambda x: nn.ReLU(),
-    F.max_pool2d: lambda x, *window, **options: nn.MaxPool2d(*window, **options),
-    F.avg_pool2d: lambda x, *window, **options: nn.AvgPool2d(*window, **options),
-    F.adaptive_avg_pool2d: lambda x, size: nn.AdaptiveAvgPool2d(size),
+    "relu_": chains.module_like(nn.ReLU),
+    F.max_pool2d: chains.module_like(nn.MaxPool2d),
+    F.avg_pool2d: chains.module_like(nn.AvgPool2d),
+    F.adaptive_avg_pool2d: chains.module_like(nn.AdaptiveAvgPool2d),
 }
 
 
