@@ -99,9 +99,9 @@ def spmm(support: Support, values: Tensor, x: Tensor, bias: Tensor | None = None
     """
     _check_layer(support, values, bias)
     _check_columns("x", x, support.n_in)
-    check_dtype("x", x, "the weights", values)
+    launch.check_dtype("x", x, "the weights", values)
     if bias is not None:
-        check_dtype("bias", bias, "the weights", values)
+        launch.check_dtype("bias", bias, "the weights", values)
     return _affine(support, values, x, bias)
 
 
@@ -121,7 +121,7 @@ def spmm_transposed(support: Support, values: Tensor, grad_y: Tensor) -> Tensor:
     """
     _check_layer(support, values)
     _check_columns("grad_y", grad_y, support.n_out)
-    check_dtype("grad_y", grad_y, "the weights", values)
+    launch.check_dtype("grad_y", grad_y, "the weights", values)
     return _product(support, values, None, grad_y.contiguous())
 
 
@@ -144,7 +144,7 @@ def sddmm(support: Support, x: Tensor, grad_y: Tensor) -> Tensor:
     _check_columns("grad_y", grad_y, support.n_out)
     if x.shape[1] != grad_y.shape[1]:
         raise ValueError(f"x has {x.shape[1]} columns and grad_y {grad_y.shape[1]}: give one batch")
-    check_dtype("grad_y", grad_y, "x", x)
+    launch.check_dtype("grad_y", grad_y, "x", x)
     return _product(support, None, x.contiguous(), grad_y.contiguous())
 
 
@@ -906,17 +906,5 @@ def _fitted_to(layers: Sequence[Layer], x: Tensor) -> Tensor:
             ("the hinges", layer.hinges),
         ):
             if tensor is not None:
-                check_dtype("x", x, name, tensor)
+                launch.check_dtype("x", x, name, tensor)
     return x
-
-
-def check_dtype(name: str, x: Tensor, other: str, like: Tensor) -> None:
-    if x.is_cpu != like.is_cpu:
-        raise ValueError(
-            f"{name} is on {x.device} and {other} on {like.device}: give both on one device"
-        )
-    if x.dtype != like.dtype:
-        raise ValueError(
-            f"{name} is {x.dtype} and {other} {like.dtype}:"
-            f" give both in one dtype, as {name}.to({like.dtype})"
-        )

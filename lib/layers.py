@@ -561,7 +561,7 @@ class SparseConv2d(SparseLinear):
         self._check_images(x)
         if launch.is_autocast(x):
             x = x.to(self.values.dtype)
-        kernels.check_dtype("x", x, "the weights", self.values)
+        launch.check_dtype("x", x, "the weights", self.values)
         images = x if x.ndim == 4 else x[None]
         is_compiled = launch.runs_compiled(x) and x.dtype == torch.float32 and len(images) > 0
         convolve = _plain_convolution
