@@ -6,6 +6,7 @@ Modules see ``(B, n_in)`` as in torch.nn. What a layer returns is the transposed
 layers transposes once, at the input. Treat it as a memory format, like ``channels_last``.
 """
 
+import functools
 import math
 import weakref
 import zlib
@@ -564,10 +565,11 @@ class SparseConv2d(SparseLinear):
         launch.check_dtype("x", x, "the weights", self.values)
         images = x if x.ndim == 4 else x[None]
         is_compiled = launch.runs_compiled(x) and x.dtype == torch.float32 and len(images) > 0
-        convolve = _plain_convolution
+        given = images, self.values, self.bias
         if is_compiled and not kernels.is_recorded():
-            convolve = _Convolution.apply
-        y = convolve(images, self.values, self.bias, self.support, self.geometry)
+            y = _Convolution.apply(*given, self.support, self.geometry)
+        else:
+            y = _plain_convolution(self.support, self.geometry, *given)
         return y if x.ndim == 4 else y[0]
 
     def _check_images(self, x: Tensor) -> None:
@@ -630,7 +632,7 @@ def _padded(x: Tensor, geometry: Geometry) -> Tensor:
 
 
 def _plain_convolution(
-    x: Tensor, values: Tensor, bias: Tensor | None, support: Support, geometry: Geometry
+    support: Support, geometry: Geometry, x: Tensor, values: Tensor, bias: Tensor | None
 ) -> Tensor:
     """The dense convolution of torch with these links."""
     dense = values.new_zeros(support.n_out * support.n_in).index_put((support.keys,), values)
@@ -680,11 +682,9 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, grad_y: Tensor) -> tuple:
         x, values, bias = ctx.saved_tensors
         if torch.is_grad_enabled():  # gradients of gradients
-            factors = [one for one in (x, values, bias) if one is not None and one.requires_grad]
-            y = _plain_convolution(x, values, bias, *ctx.fixed)
-            grads = iter(torch.autograd.grad(y, factors, grad_y, create_graph=True))
-            needed = ctx.needs_input_grad[:3]
-            return *[next(grads) if is_needed else None for is_needed in needed], None, None
+            plain = functools.partial(_plain_convolution, *ctx.fixed)
+            given = ctx.saved_tensors, grad_y, ctx.needs_input_grad[:3]
+            return *kernels.differentiable_gradients(plain, *given), None, None
         plan = _planned(*ctx.fixed, x)
         grad_x, grad = x.new_empty(x.shape), torch.empty_like(values)
         n_threads = min(launch.match_threads(), plan.n_tiles)
