@@ -478,8 +478,8 @@ class SparseConv2d(SparseLinear):
     Args:
         in_channels, out_channels: maps of the input and of the output.
         kernel_size, stride: one number, or height and width.
-        padding: zeros at each side, one number, or rows and columns; or "same", for stride 1: the
-            output is as large as the input.
+        padding: zeros at each side, one number, or rows and columns; "valid", none; or "same", for
+            stride 1: the output is as large as the input.
         dilation, groups: 1; others are refused.
         links: one of density, er_epsilon and support, and bias, generator, draw, start, device,
             dtype, as in :class:`SparseLinear`.
@@ -526,10 +526,10 @@ class SparseConv2d(SparseLinear):
             raise ValueError(
                 f"padding_mode = {dense.padding_mode!r}: a sparse convolution has a border of zeros"
             )
-        padding = 0 if dense.padding == "valid" else dense.padding
-        sizes = dense.in_channels, dense.out_channels, dense.kernel_size, dense.stride, padding
+        sizes = dense.in_channels, dense.out_channels, dense.kernel_size, dense.stride
         place = {"device": dense.weight.device, "dtype": dense.weight.dtype}
-        layer = cls(*sizes, dense.dilation, dense.groups, bias=False, **place, **links)
+        how = dense.padding, dense.dilation, dense.groups
+        layer = cls(*sizes, *how, bias=False, **place, **links)
         return layer.train(dense.training)
 
     @classmethod
@@ -606,6 +606,8 @@ def convolution_geometry(
     padding: int | tuple[int, int] | str,
 ) -> Geometry:  # fmt: skip
     """A convolution as the loops take it. Raises ValueError for padding "same" with strides."""
+    if padding == "valid":
+        padding = 0
     if padding == "same":
         if stride != (1, 1):
             raise ValueError(f"padding = 'same' with stride = {stride}: give numbers")
@@ -614,6 +616,12 @@ def convolution_geometry(
     else:
         sides = 2 * _pair("padding", padding, least=0)
     return Geometry(in_channels, out_channels, kernel, stride, sides)
+
+
+def can_be_sparse(convolution: nn.Conv2d) -> bool:
+    """True if it has neither groups nor a dilation, and a border of zeros."""
+    is_plain = convolution.groups == 1 and tuple(convolution.dilation) == (1, 1)
+    return is_plain and convolution.padding_mode == "zeros"
 
 
 def _pair(name: str, value: Any, least: int = 1) -> tuple[int, int]:

@@ -318,12 +318,10 @@ FUNCTIONS |= {
 def geometry_of(module: nn.Module) -> Geometry | None:
     """Of a convolution; None if it is one that the loops do not run."""
     if isinstance(module, nn.Conv2d):
-        if module.groups > 1 or module.dilation != (1, 1) or module.padding_mode != "zeros":
+        if not layers.can_be_sparse(module):
             return None
-        geometry = layers.convolution_geometry(
-            module.in_channels, module.out_channels, module.kernel_size, module.stride,
-            0 if module.padding == "valid" else module.padding,
-        )  # fmt: skip
+        sizes = module.in_channels, module.out_channels, module.kernel_size, module.stride
+        geometry = layers.convolution_geometry(*sizes, module.padding)
     else:
         geometry = module.geometry
     return geometry if geometry.stride[1] <= 2 else None
@@ -718,10 +716,10 @@ class BackboneStep(Step):
         for operation in backbone.operations:
             if operation.norm is not None:
                 chains.running_numbers(operation.norm)
-        self._backbone = backbone
-        self._programs: dict[tuple[int, ...], Program] = {}
         for name, p in self.model.named_parameters():
             chains.check_place(name, p)
+        self._backbone = backbone
+        self._programs: dict[tuple[int, ...], Program] = {}
 
     def fitting(self, x: Tensor, y: Tensor) -> Tensor | None:
         """Labels as a step takes them. Raises CannotCompile if the model does not take such
