@@ -700,9 +700,8 @@ def correct_new_links(optimiser: torch.optim.Optimizer, *_: Any) -> None:
 
     Source: [Kingma2015], Algorithm 1.
     """
-    found_inf = getattr(optimiser, "found_inf", None)
-    if found_inf is not None and float(found_inf) > 0:
-        return  # a gradient scaler skipped this step
+    if _is_skipped(optimiser):
+        return
     for group in optimiser.param_groups:
         for parameter in group["params"]:
             state = optimiser.state.get(parameter, {})
@@ -712,6 +711,12 @@ def correct_new_links(optimiser: torch.optim.Optimizer, *_: Any) -> None:
                 young = own < whole
                 parameter[young] += _adam_step(state, group, whole, young)
                 parameter[young] -= _adam_step(state, group, own[young], young)
+
+
+def _is_skipped(optimiser: torch.optim.Optimizer) -> bool:
+    """True if a gradient scaler skips this step of a fused optimiser."""
+    found_inf = getattr(optimiser, "found_inf", None)
+    return found_inf is not None and float(found_inf) > 0
 
 
 def _adam_step(
@@ -733,9 +738,8 @@ def count_steps(optimiser: torch.optim.Optimizer) -> None:
 
 def count(optimiser: torch.optim.Optimizer, *_: Any) -> None:
     """Count a step, after it, and mark the gradients that it has used."""
-    found_inf = getattr(optimiser, "found_inf", None)
-    if found_inf is not None and float(found_inf) > 0:
-        return  # a gradient scaler skips this step of a fused optimiser
+    if _is_skipped(optimiser):
+        return
     STEPS[optimiser] = STEPS.get(optimiser, 0) + 1
     for group in optimiser.param_groups:
         for parameter in group["params"]:

@@ -99,9 +99,9 @@ def spmm(support: Support, values: Tensor, x: Tensor, bias: Tensor | None = None
     """
     _check_layer(support, values, bias)
     _check_columns("x", x, support.n_in)
-    check_dtype("x", x, "the weights", values)
+    launch.check_dtype("x", x, "the weights", values)
     if bias is not None:
-        check_dtype("bias", bias, "the weights", values)
+        launch.check_dtype("bias", bias, "the weights", values)
     return _affine(support, values, x, bias)
 
 
@@ -121,7 +121,7 @@ def spmm_transposed(support: Support, values: Tensor, grad_y: Tensor) -> Tensor:
     """
     _check_layer(support, values)
     _check_columns("grad_y", grad_y, support.n_out)
-    check_dtype("grad_y", grad_y, "the weights", values)
+    launch.check_dtype("grad_y", grad_y, "the weights", values)
     return _product(support, values, None, grad_y.contiguous())
 
 
@@ -144,7 +144,7 @@ def sddmm(support: Support, x: Tensor, grad_y: Tensor) -> Tensor:
     _check_columns("grad_y", grad_y, support.n_out)
     if x.shape[1] != grad_y.shape[1]:
         raise ValueError(f"x has {x.shape[1]} columns and grad_y {grad_y.shape[1]}: give one batch")
-    check_dtype("grad_y", grad_y, "x", x)
+    launch.check_dtype("grad_y", grad_y, "x", x)
     return _product(support, None, x.contiguous(), grad_y.contiguous())
 
 
@@ -405,7 +405,7 @@ def plain_chain(x: Tensor, layers: Sequence[Layer]) -> Tensor:
     It can be differentiated any number of times, also by transforms of ``torch.func``.
     """
     fixed, tensors = _split(layers)
-    return _composed(fixed, x, tensors).t()
+    return _composed(fixed, x, *tensors).t()
 
 
 def _without_empty(layers: Sequence[Layer]) -> list[Layer]:
@@ -447,8 +447,9 @@ class _Chain(torch.autograd.Function):
         x, *tensors, memory, masks = saved
         # a gradient that will be differentiated, or of many losses at once: the definition's
         if torch.is_grad_enabled() or launch.is_traced():
-            grads = _differentiable_gradients(ctx, x, tensors, grad_y)
-            return None, *grads
+            composed = functools.partial(_composed, ctx.fixed)
+            needed = ctx.needs_input_grad[1:]
+            return None, *differentiable_gradients(composed, (x, *tensors), grad_y, needed)
         layers = _contiguous_layers(ctx.fixed, tensors)
         kept = launch.Kept(memory, masks, x.shape[1], ctx.is_rows)
         grad_x, *grads = launch.backward(layers, kept, grad_y, ctx.needs_input_grad[1:])
@@ -484,26 +485,25 @@ def _held(tensor: Tensor | None) -> Tensor | None:
     return held.resolve_neg().contiguous()
 
 
-def _differentiable_gradients(
-    ctx: Any, x: Tensor, tensors: list[Tensor | None], grad_y: Tensor
+def differentiable_gradients(
+    function: Callable[..., Tensor],
+    inputs: Sequence[Tensor | None],
+    grad_y: Tensor,
+    needed: Sequence[bool],
 ) -> list[Tensor | None]:
-    """Gradients by the definition, which can be differentiated again."""
+    """Gradients of a function of torch's operations at its inputs, those that are needed, which can
+    be differentiated again where torch keeps a graph.
+    """
     differentiable = torch.is_grad_enabled()
-    with torch.enable_grad():
-        inputs = []
-        for tensor in (x, *tensors):  # by aliases: one input may depend on another
-            inputs.append(None if tensor is None else tensor.view_as(tensor))
-        y = _composed(ctx.fixed, inputs[0], inputs[1:])
-    needed = ctx.needs_input_grad[1:]
-    wanted = list(itertools.compress(inputs, needed))
-    wanted_grads = iter(torch.autograd.grad(y, wanted, grad_y, create_graph=differentiable))
-    grads = []
-    for is_needed in needed:
-        grads.append(next(wanted_grads) if is_needed else None)
-    return grads
+    with torch.enable_grad():  # by aliases: one input may depend on another
+        aliases = [None if tensor is None else tensor.view_as(tensor) for tensor in inputs]
+        y = function(*aliases)
+    wanted = list(itertools.compress(aliases, needed))
+    found = iter(torch.autograd.grad(y, wanted, grad_y, create_graph=differentiable))
+    return [next(found) if is_needed else None for is_needed in needed]
 
 
-def _composed(fixed: list[tuple], x: Tensor, tensors: Sequence[Tensor | None]) -> Tensor:
+def _composed(fixed: list[tuple], x: Tensor, *tensors: Tensor | None) -> Tensor:
     y = x.t()
     for i, (support, law, is_relu, hinges) in enumerate(fixed):
         values, bias, pieces = tensors[3 * i : 3 * i + 3]
@@ -532,11 +532,15 @@ def _torch_srelu(x: Tensor, parameters: Tensor) -> Tensor:
 
 def _torch_dropout(x: Tensor, law: DropoutLaw) -> Tensor:
     index = torch.arange(law.key, law.key + x.numel(), device=x.device)
-    h = index.view(x.shape) & 0xFFFFFFFF
+    keep = (mixed(index.view(x.shape) & 0xFFFFFFFF) ^ law.flip) >= law.threshold
+    return torch.where(keep, x * law.scale, torch.zeros_like(x))
+
+
+def mixed(h: Tensor) -> Tensor:
+    """The hash of the compiled loops, on 32 bits in int64."""
     h = (h ^ (h >> 16)) * 0x7FEB352D & 0xFFFFFFFF
     h = (h ^ (h >> 15)) * 0x846CA68B & 0xFFFFFFFF
-    keep = (h ^ (h >> 16) ^ law.flip) >= law.threshold
-    return torch.where(keep, x * law.scale, torch.zeros_like(x))
+    return h ^ (h >> 16)
 
 
 # ------------------------------------------------------------- operations of torch's graphs
@@ -906,17 +910,5 @@ def _fitted_to(layers: Sequence[Layer], x: Tensor) -> Tensor:
             ("the hinges", layer.hinges),
         ):
             if tensor is not None:
-                check_dtype("x", x, name, tensor)
+                launch.check_dtype("x", x, name, tensor)
     return x
-
-
-def check_dtype(name: str, x: Tensor, other: str, like: Tensor) -> None:
-    if x.is_cpu != like.is_cpu:
-        raise ValueError(
-            f"{name} is on {x.device} and {other} on {like.device}: give both on one device"
-        )
-    if x.dtype != like.dtype:
-        raise ValueError(
-            f"{name} is {x.dtype} and {other} {like.dtype}:"
-            f" give both in one dtype, as {name}.to({like.dtype})"
-        )

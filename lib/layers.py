@@ -6,6 +6,7 @@ Modules see ``(B, n_in)`` as in torch.nn. What a layer returns is the transposed
 layers transposes once, at the input. Treat it as a memory format, like ``channels_last``.
 """
 
+import functools
 import math
 import weakref
 import zlib
@@ -477,8 +478,8 @@ class SparseConv2d(SparseLinear):
     Args:
         in_channels, out_channels: maps of the input and of the output.
         kernel_size, stride: one number, or height and width.
-        padding: zeros at each side, one number, or rows and columns; or "same", for stride 1: the
-            output is as large as the input.
+        padding: zeros at each side, one number, or rows and columns; "valid", none; or "same", for
+            stride 1: the output is as large as the input.
         dilation, groups: 1; others are refused.
         links: one of density, er_epsilon and support, and bias, generator, draw, start, device,
             dtype, as in :class:`SparseLinear`.
@@ -525,10 +526,10 @@ class SparseConv2d(SparseLinear):
             raise ValueError(
                 f"padding_mode = {dense.padding_mode!r}: a sparse convolution has a border of zeros"
             )
-        padding = 0 if dense.padding == "valid" else dense.padding
-        sizes = dense.in_channels, dense.out_channels, dense.kernel_size, dense.stride, padding
+        sizes = dense.in_channels, dense.out_channels, dense.kernel_size, dense.stride
         place = {"device": dense.weight.device, "dtype": dense.weight.dtype}
-        layer = cls(*sizes, dense.dilation, dense.groups, bias=False, **place, **links)
+        how = dense.padding, dense.dilation, dense.groups
+        layer = cls(*sizes, *how, bias=False, **place, **links)
         return layer.train(dense.training)
 
     @classmethod
@@ -561,13 +562,14 @@ class SparseConv2d(SparseLinear):
         self._check_images(x)
         if launch.is_autocast(x):
             x = x.to(self.values.dtype)
-        kernels.check_dtype("x", x, "the weights", self.values)
+        launch.check_dtype("x", x, "the weights", self.values)
         images = x if x.ndim == 4 else x[None]
         is_compiled = launch.runs_compiled(x) and x.dtype == torch.float32 and len(images) > 0
-        convolve = _plain_convolution
+        given = images, self.values, self.bias
         if is_compiled and not kernels.is_recorded():
-            convolve = _Convolution.apply
-        y = convolve(images, self.values, self.bias, self.support, self.geometry)
+            y = _Convolution.apply(*given, self.support, self.geometry)
+        else:
+            y = _plain_convolution(self.support, self.geometry, *given)
         return y if x.ndim == 4 else y[0]
 
     def _check_images(self, x: Tensor) -> None:
@@ -604,6 +606,8 @@ def convolution_geometry(
     padding: int | tuple[int, int] | str,
 ) -> Geometry:  # fmt: skip
     """A convolution as the loops take it. Raises ValueError for padding "same" with strides."""
+    if padding == "valid":
+        padding = 0
     if padding == "same":
         if stride != (1, 1):
             raise ValueError(f"padding = 'same' with stride = {stride}: give numbers")
@@ -612,6 +616,12 @@ def convolution_geometry(
     else:
         sides = 2 * _pair("padding", padding, least=0)
     return Geometry(in_channels, out_channels, kernel, stride, sides)
+
+
+def can_be_sparse(convolution: nn.Conv2d) -> bool:
+    """True if it has neither groups nor a dilation, and a border of zeros."""
+    is_plain = convolution.groups == 1 and tuple(convolution.dilation) == (1, 1)
+    return is_plain and convolution.padding_mode == "zeros"
 
 
 def _pair(name: str, value: Any, least: int = 1) -> tuple[int, int]:
@@ -630,7 +640,7 @@ def _padded(x: Tensor, geometry: Geometry) -> Tensor:
 
 
 def _plain_convolution(
-    x: Tensor, values: Tensor, bias: Tensor | None, support: Support, geometry: Geometry
+    support: Support, geometry: Geometry, x: Tensor, values: Tensor, bias: Tensor | None
 ) -> Tensor:
     """The dense convolution of torch with these links."""
     dense = values.new_zeros(support.n_out * support.n_in).index_put((support.keys,), values)
@@ -680,11 +690,9 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, grad_y: Tensor) -> tuple:
         x, values, bias = ctx.saved_tensors
         if torch.is_grad_enabled():  # gradients of gradients
-            factors = [one for one in (x, values, bias) if one is not None and one.requires_grad]
-            y = _plain_convolution(x, values, bias, *ctx.fixed)
-            grads = iter(torch.autograd.grad(y, factors, grad_y, create_graph=True))
-            needed = ctx.needs_input_grad[:3]
-            return *[next(grads) if is_needed else None for is_needed in needed], None, None
+            plain = functools.partial(_plain_convolution, *ctx.fixed)
+            given = ctx.saved_tensors, grad_y, ctx.needs_input_grad[:3]
+            return *kernels.differentiable_gradients(plain, *given), None, None
         plan = _planned(*ctx.fixed, x)
         grad_x, grad = x.new_empty(x.shape), torch.empty_like(values)
         n_threads = min(launch.match_threads(), plan.n_tiles)

@@ -12,6 +12,7 @@ import itertools
 import math
 import operator
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -478,6 +479,7 @@ class Residual(nn.Module):
 # ------------------------------------------------------------------------------------- building
 
 
+@dataclass
 class _Parts:
     """The modules of a network so far, named as they are added; weights are drawn in that order.
 
@@ -489,24 +491,16 @@ class _Parts:
         seed: of weights and dropout.
     """
 
-    def __init__(
-        self,
-        activation: str,
-        options: Mapping[str, Any],
-        *,
-        norm: bool,
-        dropout: bool,
-        spectral: bool,
-        seed: int,
-    ) -> None:
-        self.activation = activation
-        self.options = options
-        self.norm = norm
-        self.dropout = dropout
-        self.spectral = spectral
-        self.seed = seed
-        self.pieces = activations.pieces(activation, options)
-        self.generator = torch.Generator().manual_seed(seed)
+    activation: str
+    options: Mapping[str, Any]
+    norm: bool
+    dropout: bool
+    spectral: bool
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.pieces = activations.pieces(self.activation, self.options)
+        self.generator = torch.Generator().manual_seed(self.seed)
         self.counts: dict[str, int] = {}
         self.n_units = 0  # one behind a shortcut is no module of the network, and has no count
         self.network = nn.Sequential()
@@ -727,14 +721,7 @@ def convnet(
         raise ValueError(f"logit_scale = {logit_scale} with normalisation: give norm = False")
     if logit_scale is not None:
         check_number("logit_scale", logit_scale, "(0, inf)")
-    parts = _Parts(
-        activation,
-        options or {},
-        norm=norm,
-        dropout=dropout,
-        spectral=logit_scale is not None,
-        seed=seed,
-    )
+    parts = _Parts(activation, options or {}, norm, dropout, logit_scale is not None, seed)
     channels, side, _ = image
     small = side // enlarge
     if standardisation is not None:

@@ -448,15 +448,8 @@ def _plain_sample(p: Tensor, law: SamplingLaw) -> Tensor:
 
 def _plain_uniforms(like: Tensor, law: SamplingLaw) -> Tensor:
     index = torch.arange(law.key, law.key + like.numel(), device=like.device)
-    bits = _mixed((_mixed(index & 0xFFFFFFFF) + law.flip) & 0xFFFFFFFF)
+    bits = kernels.mixed((kernels.mixed(index & 0xFFFFFFFF) + law.flip) & 0xFFFFFFFF)
     return (bits.to(like.dtype) * 2.0**-32 + 2.0**-33).view(like.shape)
-
-
-def _mixed(h: Tensor) -> Tensor:
-    """The mixing of the compiled loops, on 32 bits in int64."""
-    h = (h ^ (h >> 16)) * 0x7FEB352D & 0xFFFFFFFF
-    h = (h ^ (h >> 15)) * 0x846CA68B & 0xFFFFFFFF
-    return h ^ (h >> 16)
 
 
 # --------------------------------------------------------------------------------------- checks

@@ -30,6 +30,7 @@ from torch.utils.flop_counter import conv_flop_count, flop_registry
 
 from . import layers
 from ._boundary import check_known, check_number, check_type, check_whole, extra, names_of_one
+from ._compiled.chains import is_hooked
 from .evolution import (
     ADAM,
     AVERAGE,
@@ -45,7 +46,7 @@ from .evolution import (
     unwrapped_optimiser,
     waits,
 )
-from .growth import Collector, Watch
+from .growth import Collector
 from .layers import LINKED, SparseConv2d, SparseLinear
 from .models import evaluating, hooks_of
 from .support import (
@@ -224,7 +225,7 @@ class Sparsified(list):
 def _why_dense(module: nn.Module) -> str:
     if isinstance(module, nn.MultiheadAttention):
         return "dense: attention reads the weights of its layers itself"
-    if isinstance(module, nn.Conv2d) and _stays_dense(module):
+    if isinstance(module, nn.Conv2d) and not layers.can_be_sparse(module):
         return "dense: a convolution with groups, a dilation or a border of other than zeros"
     if isinstance(module, nn.Linear):
         return "dense: left out by kinds, the filter or the density"
@@ -291,8 +292,7 @@ def densify_(model: nn.Module) -> list[str]:
         raise ValueError(f"layers {tied[0]} and {tied[1]} share their weights: untie them first")
     made = {}
     for name, module in sparse.items():
-        hooks = [hook for kind in hooks_of(module) for hook in kind.values()]
-        if not all(isinstance(hook, Watch) for hook in hooks):
+        if is_hooked(module):
             raise ValueError(
                 f"layer {name} has hooks, which would be lost: remove them first, those of"
                 " torch.nn.utils.prune by prune.remove(layer, 'values')"
@@ -308,14 +308,6 @@ def _sides(module: nn.Linear | nn.Conv2d) -> tuple[int, ...]:
     if isinstance(module, nn.Conv2d):
         return module.in_channels, module.out_channels, *module.kernel_size
     return module.in_features, module.out_features
-
-
-def _stays_dense(module: nn.Linear | nn.Conv2d) -> bool:
-    """True for a convolution that the sparse one cannot be."""
-    if not isinstance(module, nn.Conv2d):
-        return False
-    is_plain = module.groups == 1 and tuple(module.dilation) == (1, 1)
-    return not is_plain or module.padding_mode != "zeros"
 
 
 def _chosen(
@@ -339,7 +331,7 @@ def _chosen(
     chosen = {}
     for name, module in linear.items():
         is_left = name == first if filter is None else not filter(name, module)
-        if is_left or _stays_dense(module):
+        if is_left or (isinstance(module, nn.Conv2d) and not layers.can_be_sparse(module)):
             continue
         _check_replaceable(name, module)
         if len(owners[id(module.weight)]) > 1:
@@ -395,10 +387,9 @@ def _numbers_of_links(
     if er_epsilon is not None:
         check_number("er_epsilon", er_epsilon, "(0, inf)", "a positive one, as 20")
         exact = {n: min(er_epsilon * sum(shapes[n]), positions[n]) for n in shapes}
-    elif isinstance(density, dict):
-        exact = {name: density[name] * positions[name] for name in shapes}
     elif distribution == "uniform":
-        exact = {name: density * positions[name] for name in shapes}
+        of_each = density if isinstance(density, dict) else dict.fromkeys(shapes, density)
+        exact = {name: of_each[name] * positions[name] for name in shapes}
     else:
         sides = {name: sum(shape) for name, shape in shapes.items()}
         exact = shared_out(density * sum(positions.values()), sides, positions)

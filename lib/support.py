@@ -115,13 +115,9 @@ def make_support(rows: Tensor, cols: Tensor, n_in: int, n_out: int) -> Support:
         raise ValueError(f"{shapes}: give two vectors of equal length")
     _check_indices("rows", rows, n_out)
     _check_indices("cols", cols, n_in)
-    _check_order(rows, cols, n_in)
-    col = cols.cpu().numpy().astype(np.int32)
-    n_links = np.bincount(rows.cpu().numpy(), minlength=n_out)
-    crow = np.zeros(n_out + 1, np.int32)
-    np.cumsum(n_links, out=crow[1:])
-    index = crow, col, *links.transposed_index(crow, col, n_in)
-    return _of_arrays(n_in, n_out, index, rows.device)
+    keys = rows.long() * n_in + cols.long()
+    _check_order(keys, n_in)
+    return _of_keys(keys, n_in, n_out)
 
 
 def support_from_csr(crow: Tensor, col: Tensor, n_in: int, n_out: int) -> Support:
@@ -147,10 +143,8 @@ def support_from_keys(keys: Tensor, n_in: int, n_out: int) -> Support:
     """
     is_vector = keys.ndim == 1 and keys.dtype == torch.int64
     if is_vector and min(n_in, n_out) >= 1 and max(n_in, n_out) < MOST >= len(keys):
-        array = keys.cpu().contiguous().numpy()
-        if links.are_keys(array, n_in * n_out):
-            index = links.index_of_keys(array, n_in, n_out)
-            return _of_arrays(n_in, n_out, index, keys.device)
+        if links.are_keys(keys.cpu().contiguous().numpy(), n_in * n_out):
+            return _of_keys(keys, n_in, n_out)
     return make_support(keys // n_in, keys % n_in, n_in, n_out)  # which says what is wrong
 
 
@@ -160,8 +154,9 @@ def every_link(n_in: int, n_out: int, device: torch.device | None = None) -> Sup
     return support_from_keys(torch.arange(n_in * n_out, device=device), n_in, n_out)
 
 
-def _of_arrays(n_in: int, n_out: int, index: Sequence[np.ndarray], device: torch.device) -> Support:
-    return Support(n_in, n_out, *[torch.from_numpy(array).to(device) for array in index])
+def _of_keys(keys: Tensor, n_in: int, n_out: int) -> Support:
+    index = links.index_of_keys(keys.cpu().contiguous().numpy(), n_in, n_out)
+    return Support(n_in, n_out, *[torch.from_numpy(array).to(keys.device) for array in index])
 
 
 # ----------------------------------------------------------------------------------- checks
@@ -182,13 +177,12 @@ def _check_indices(name: str, index: Tensor, width: int) -> None:
             raise ValueError(f"{name} holds {value}, outside [0, {width})")
 
 
-def _check_order(rows: Tensor, cols: Tensor, n_in: int) -> None:
-    keys = rows.long() * n_in + cols.long()
+def _check_order(keys: Tensor, n_in: int) -> None:
     steps = keys.diff()
     repeated = (steps == 0).nonzero()
     if len(repeated):
-        k = int(repeated[0])
-        raise ValueError(f"link ({int(rows[k])}, {int(cols[k])}) is repeated: give each link once")
+        link = divmod(int(keys[repeated[0]]), n_in)
+        raise ValueError(f"link {link} is repeated: give each link once")
     backward = (steps < 0).nonzero()
     if len(backward):
         k = int(backward[0]) + 1

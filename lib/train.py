@@ -23,7 +23,7 @@ from . import checkpoints, kernels, models
 from ._boundary import check_known, check_number, check_regular, check_seed, check_type, check_whole
 from ._compiled import losses
 from ._compiled.backbone import BackboneStep
-from ._compiled.chains import CannotCompile
+from ._compiled.chains import ONE_EXAMPLE, CannotCompile
 from ._compiled.step import NO_INPUT_GRADIENT, CompiledStep
 from .activations import Splash
 from .data import Split
@@ -427,10 +427,7 @@ def _loss_of(
     except ValueError as error:
         if len(x) > 1 or "more than 1 value per channel" not in str(error):
             raise
-        raise ValueError(
-            "a batch has one example, and batch normalisation needs two: give another batch_size,"
-            " which does not leave one example for the last batch of an epoch"
-        ) from error
+        raise ValueError(ONE_EXAMPLE) from error
     if not isinstance(loss, Tensor):
         raise ValueError(
             f"the loss is a {type(loss).__name__}: return a tensor of one number, the mean over the"
@@ -788,9 +785,9 @@ def compiled_step(
     """
     if clip_norm is not None:
         check_number("clip_norm", clip_norm, "(0, inf)")
-    if any(isinstance(module, SparseConv2d) for module in model.modules()):
-        return BackboneStep(model, optimiser, loss, clip_norm=clip_norm)
-    return CompiledStep(model, optimiser, loss, clip_norm=clip_norm, average=average)
+    has_convolutions = any(isinstance(module, SparseConv2d) for module in model.modules())
+    kind = BackboneStep if has_convolutions else CompiledStep
+    return kind(model, optimiser, loss, clip_norm=clip_norm, average=average)
 
 
 # ------------------------------------------------------------------ what layers see, and say

@@ -24,6 +24,7 @@ from . import chains, launch, losses, maps
 from .chains import NO_STEP, CannotCompile, name_of
 from .convolution import SPARE, Geometry, Maps, Plan, aligned, maps_of
 from .maps import CONVOLUTION, INPUT, KEEP, LANES, LINEAR_PIECES, MAX, MEAN, NONE, OUTPUT
+from .step import Step
 
 SHAPES = 2  # batches of other sizes whose memory is kept: the last one of an epoch is smaller
 
@@ -307,22 +308,20 @@ FUNCTIONS: dict[Any, Callable[..., nn.Module]] = {
     if function not in ("view", "reshape", "contiguous", "flatten", torch.flatten, F.dropout)
 }
 FUNCTIONS |= {
-    "relu_": lambda x: nn.ReLU(),
-    F.max_pool2d: lambda x, *window, **options: nn.MaxPool2d(*window, **options),
-    F.avg_pool2d: lambda x, *window, **options: nn.AvgPool2d(*window, **options),
-    F.adaptive_avg_pool2d: lambda x, size: nn.AdaptiveAvgPool2d(size),
+    "relu_": chains.module_like(nn.ReLU),
+    F.max_pool2d: chains.module_like(nn.MaxPool2d),
+    F.avg_pool2d: chains.module_like(nn.AvgPool2d),
+    F.adaptive_avg_pool2d: chains.module_like(nn.AdaptiveAvgPool2d),
 }
 
 
 def geometry_of(module: nn.Module) -> Geometry | None:
     """Of a convolution; None if it is one that the loops do not run."""
     if isinstance(module, nn.Conv2d):
-        if module.groups > 1 or module.dilation != (1, 1) or module.padding_mode != "zeros":
+        if not layers.can_be_sparse(module):
             return None
-        geometry = layers.convolution_geometry(
-            module.in_channels, module.out_channels, module.kernel_size, module.stride,
-            0 if module.padding == "valid" else module.padding,
-        )  # fmt: skip
+        sizes = module.in_channels, module.out_channels, module.kernel_size, module.stride
+        geometry = layers.convolution_geometry(*sizes, module.padding)
     else:
         geometry = module.geometry
     return geometry if geometry.stride[1] <= 2 else None
@@ -635,7 +634,7 @@ class Program:
         outputs = np.empty((self.width, m.channels, m.height, m.width), np.float32)
         maps.forward_pass(
             self.rows, self.regions, self.terms, self.memory, x.reshape(-1), outputs.reshape(-1),
-            self.width, self.n_slots, maps.parts()[0], *maps.KINDS,
+            self.width, self.n_slots, maps.parts()[0], maps.TILE,
         )  # fmt: skip
         return outputs
 
@@ -652,7 +651,7 @@ class Program:
                         row["grad_" + name] = grad.data_ptr()
         maps.backward_pass(
             self.rows, self.backward_regions, self.terms, self.memory, grad_y.reshape(-1),
-            self.width, self.n_slots, maps.parts()[1], *maps.KINDS,
+            self.width, self.n_slots, maps.parts()[1], maps.TILE,
         )  # fmt: skip
         return self.grads
 
@@ -702,46 +701,25 @@ def _is_of_batch(norm: nn.BatchNorm2d) -> bool:
 # ------------------------------------------------------------------------------- the step
 
 
-class BackboneStep:
+class BackboneStep(Step):
     """A training step of a model with sparse convolutions; made by :func:`lib.train.compiled_step`,
     which says what it takes. Its optimiser is torch's own, so any fits.
     """
 
     finds_gradients_at_inputs = False
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimiser: torch.optim.Optimizer,
-        loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
-        *,
-        clip_norm: float | None = None,
-    ) -> None:
-        self.model, self.optimiser, self.loss, self.clip_norm = model, optimiser, loss, clip_norm
-        closure = inspect.signature(optimiser.step).parameters.get("closure")
+    def _read_model(self) -> None:
+        closure = inspect.signature(self.optimiser.step).parameters.get("closure")
         if closure is not None and closure.default is closure.empty:
-            raise CannotCompile(f"{type(optimiser).__name__} needs a closure, which {NO_STEP}")
-        self._take_over()
-
-    def __getstate__(self) -> tuple:
-        """A copy looks at its own model, and lays out its own memory."""
-        return self.model, self.optimiser, self.loss, self.clip_norm
-
-    def __setstate__(self, state: tuple) -> None:
-        self.model, self.optimiser, self.loss, self.clip_norm = state
-        self._take_over()
-
-    def _take_over(self) -> None:
-        """Look at the model as it is. Raises CannotCompile."""
-        self._snapshot = chains.Snapshot(self.model)
-        self._backbone = Backbone(self.model)
-        for operation in self._backbone.operations:
+            raise CannotCompile(f"{type(self.optimiser).__name__} needs a closure, which {NO_STEP}")
+        backbone = Backbone(self.model)
+        for operation in backbone.operations:
             if operation.norm is not None:
                 chains.running_numbers(operation.norm)
-        self._programs: dict[tuple[int, ...], Program] = {}
-        self._sparse = [m for m in self.model.modules() if isinstance(m, layers.SparseLinear)]
         for name, p in self.model.named_parameters():
             chains.check_place(name, p)
+        self._backbone = backbone
+        self._programs: dict[tuple[int, ...], Program] = {}
 
     def fitting(self, x: Tensor, y: Tensor) -> Tensor | None:
         """Labels as a step takes them. Raises CannotCompile if the model does not take such
@@ -764,7 +742,7 @@ class BackboneStep:
             raise ValueError(f"y has {len(y)} labels, and x {len(x)} examples: give as many")
         if index is not None:
             x, y = x.index_select(0, index), y.index_select(0, index)
-        if any(layer.watched_as is not None for layer in self._sparse):
+        if self._is_watched():
             return self._descend(losses.matched(self.loss, self.model(x), y))
         if not self._snapshot.holds():
             self._take_over()
@@ -773,7 +751,13 @@ class BackboneStep:
         features = torch.from_numpy(program.forward(images.numpy())).requires_grad_()
         outputs = self._backbone.head(x, features.clone())  # which it may write over
         loss = losses.matched(self.loss, outputs, y)
-        return self._descend(loss, features, program)
+
+        def of_backbone() -> list[tuple[nn.Parameter, Tensor]]:
+            if features.grad is None:  # behind a detach
+                return []
+            return program.backward(features.grad.contiguous().numpy())
+
+        return self._descend(loss, of_backbone)
 
     def _images_of(self, x: Tensor) -> Tensor:
         """What the first convolution gets. Raises ValueError if it is no batch of images."""
@@ -794,21 +778,3 @@ class BackboneStep:
                 self._programs.clear()
             program = self._programs[shape] = Program(self._backbone, shape, n_slots)
         return program
-
-    def _descend(
-        self, loss: Tensor, features: Tensor | None = None, program: Program | None = None
-    ) -> float:
-        """Gradients of all parameters and a step, unless the loss is not finite."""
-        value = loss.item()
-        if not math.isfinite(value):
-            return value
-        self.optimiser.zero_grad()
-        loss.backward()
-        if program is not None and features.grad is not None:  # None behind a detach
-            for parameter, grad in program.backward(features.grad.contiguous().numpy()):
-                parameter.grad = grad if parameter.grad is None else parameter.grad + grad
-        if self.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
-        self.optimiser.step()
-        self.optimiser.zero_grad()
-        return value

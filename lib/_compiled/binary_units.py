@@ -12,29 +12,9 @@ probabilities and samples are 0 there.
 import numba
 import numpy as np
 
-from . import passes
+from . import passes, rows
 from .loops import cached, formula, parallel, serial
 from .passes import exponential
-from .rows import (
-    above,
-    add,
-    at_least,
-    div,
-    either,
-    filled,
-    first,
-    fma,
-    lanes,
-    least,
-    load,
-    most,
-    mul,
-    store,
-    total,
-    totals4,
-    uniforms,
-    where,
-)
 from .step import descended
 
 LANES = 16  # examples of a tile
@@ -49,14 +29,14 @@ sequence = cached(error_model="numpy", nogil=True)  # of calls of what is parall
 @formula
 def _negative(z):
     """-abs(z)."""
-    return least(z, mul(z, -1))
+    return rows.least(z, rows.mul(z, -1))
 
 
 @formula
 def _logistic(z, e, tile):
     """1 / (1 + exp(-z)), where e = exp(-abs(z))."""
-    one = filled(1, tile)
-    return div(either(at_least(z, 0), one, e), add(one, e))
+    one = rows.filled(1, tile)
+    return rows.div(rows.either(rows.at_least(z, 0), one, e), rows.add(one, e))
 
 
 @formula
@@ -64,13 +44,15 @@ def _sampled(p, r, law, span, tile):
     """1 with the probabilities p of unit r, else 0."""
     start, _, batch = span
     index = np.uint32(np.uint32(r * batch + start) + np.uint32(law[0]))
-    return where(above(p, uniforms(index, np.uint32(law[1]), tile)), filled(1, tile))
+    return rows.where(
+        rows.above(p, rows.uniforms(index, np.uint32(law[1]), tile)), rows.filled(1, tile)
+    )
 
 
 @formula
 def _other_end(x, start, col, k, tile):
     """The row of the unit at the other end of link k, in the tile of x that begins at a row."""
-    return load(x, (start + np.intp(col[k])) * lanes(tile), tile)
+    return rows.load(x, (start + np.intp(col[k])) * rows.lanes(tile), tile)
 
 
 def _weight(order, values, k):
@@ -86,7 +68,7 @@ def _weight_of(order, values, k):
 
 @formula
 def _add_link(k, col, order, values, x, start, z, tile):
-    return fma(_weight(order, values, k), _other_end(x, start, col, k, tile), z)
+    return rows.fma(_weight(order, values, k), _other_end(x, start, col, k, tile), z)
 
 
 def _inputs(crow, col, order, values, x, start, r, tile):
@@ -101,13 +83,13 @@ def _inputs_by(crow, col, order, values, x, start, r, tile):
 
 
 def _row(crow, col, order, values, x, start, r, tile):
-    return load(x, (start + r) * lanes(tile), tile)
+    return rows.load(x, (start + r) * rows.lanes(tile), tile)
 
 
 def _sum_links(crow, col, order, values, x, start, r, tile):
     """Four sums, of every fourth link each."""
     k, end = np.uint64(crow[r]), np.uint64(crow[r + 1])
-    a = b = c = d = filled(0, tile)
+    a = b = c = d = rows.filled(0, tile)
     while k + FOUR <= end:
         a = _add_link(k, col, order, values, x, start, a, tile)
         b = _add_link(k + ONE, col, order, values, x, start, b, tile)
@@ -117,7 +99,7 @@ def _sum_links(crow, col, order, values, x, start, r, tile):
     while k < end:
         a = _add_link(k, col, order, values, x, start, a, tile)
         k += ONE
-    return add(add(a, b), add(c, d))
+    return rows.add(rows.add(a, b), rows.add(c, d))
 
 
 # --------------------------------------------------------------------------- passes over a tile
@@ -127,7 +109,7 @@ def _sum_links(crow, col, order, values, x, start, r, tile):
 def _pack(states, start, x, span, tile):
     """From row ``start`` on the examples of a span of the columns x (n, B)."""
     begin, count, width = span
-    place = start * lanes(tile)
+    place = start * rows.lanes(tile)
     passes.pack(states, place, x.reshape(-1), x.shape[0], width, begin, count, tile)
 
 
@@ -135,7 +117,7 @@ def _pack(states, start, x, span, tile):
 def _unpack(states, start, x, span, tile):
     """The opposite of _pack."""
     begin, count, width = span
-    place = start * lanes(tile)
+    place = start * rows.lanes(tile)
     passes.unpack(states, place, x.reshape(-1), x.shape[0], width, begin, count, tile)
 
 
@@ -143,7 +125,7 @@ def _unpack(states, start, x, span, tile):
 def _gather(x, index, span, states, start, tile):
     """states = the examples of a span, which are the rows of x (N, n) that the index names."""
     begin, count, _ = span
-    n = lanes(tile)
+    n = rows.lanes(tile)
     for b in range(count):
         x_b = x[index[begin + b]]
         for r in range(x.shape[1]):
@@ -165,26 +147,26 @@ def _units(links, values, x, begin, bias, slope, law, span, scale, p, s, start, 
         start: first row of the tile of p and s.
     """
     crow, col, order = links
-    is_example, n = first(span[1], tile), lanes(tile)
+    is_example, n = rows.first(span[1], tile), rows.lanes(tile)
     for r in range(bias.shape[0]):
         z = _inputs(crow, col, order, values, x, begin, r, tile)
-        z = fma(slope, z, filled(bias[r], tile))
-        p_r = where(is_example, _logistic(z, exponential(_negative(z), tile), tile))
-        store(p, (start + r) * n, mul(p_r, scale))
+        z = rows.fma(slope, z, rows.filled(bias[r], tile))
+        p_r = rows.where(is_example, _logistic(z, exponential(_negative(z), tile), tile))
+        rows.store(p, (start + r) * n, rows.mul(p_r, scale))
         if len(s) > 0:
-            store(s, (start + r) * n, _sampled(p_r, r, law, span, tile))
+            rows.store(s, (start + r) * n, _sampled(p_r, r, law, span, tile))
 
 
 @formula
 def _span(t, batch, tile):
     """Extent of tile t: its first example, how many it has, and how many there are in all."""
-    n = lanes(tile)
+    n = rows.lanes(tile)
     return t * n, min(n, batch - t * n), batch
 
 
 @formula
 def _tiles(batch, tile):
-    return -(-batch // lanes(tile))
+    return -(-batch // rows.lanes(tile))
 
 
 # ------------------------------------------------------------------------ passes over all tiles
@@ -229,35 +211,35 @@ def _temper(links, values, x, begin, bias, slopes, law, span, gains, s, start, t
     """Write for the units of a tile gains, and samples s at the second slope; as in _units."""
     crow, col, order = links
     before, after = slopes
-    n = lanes(tile)
-    whole, logarithms = filled(0, tile), np.empty(n, x.dtype)
+    n = rows.lanes(tile)
+    whole, logarithms = rows.filled(0, tile), np.empty(n, x.dtype)
     for r_0 in range(0, bias.shape[0], BLOCK):
-        ratio = filled(1, tile)
+        ratio = rows.filled(1, tile)
         for r in range(r_0, min(r_0 + BLOCK, bias.shape[0])):
-            z = add(_inputs(crow, col, order, values, x, begin, r, tile), bias[r])
-            e_before = exponential(mul(_negative(z), before), tile)
-            e_after = exponential(mul(_negative(z), after), tile)
-            whole = fma(after - before, most(z, 0), whole)
-            ratio = mul(ratio, div(add(e_after, 1), add(e_before, 1)))
+            z = rows.add(_inputs(crow, col, order, values, x, begin, r, tile), bias[r])
+            e_before = exponential(rows.mul(_negative(z), before), tile)
+            e_after = exponential(rows.mul(_negative(z), after), tile)
+            whole = rows.fma(after - before, rows.most(z, 0), whole)
+            ratio = rows.mul(ratio, rows.div(rows.add(e_after, 1), rows.add(e_before, 1)))
             p = _logistic(z, e_after, tile)
-            store(s, (start + r) * n, _sampled(p, r, law, span, tile))
-        store(logarithms, 0, ratio)
+            rows.store(s, (start + r) * n, _sampled(p, r, law, span, tile))
+        rows.store(logarithms, 0, ratio)
         for b in range(n):
             logarithms[b] = np.log(logarithms[b])
-        whole = add(whole, load(logarithms, 0, tile))
-    store(logarithms, 0, whole)
+        whole = rows.add(whole, rows.load(logarithms, 0, tile))
+    rows.store(logarithms, 0, whole)
     gains[span[0] : span[0] + span[1]] = logarithms[: span[1]]
 
 
 @sequence
 def descend(
-    rows, columns, values, biases, x, order, batch, laws, persistent, units, grads, motion, tile
+    by_row, by_column, values, biases, x, order, batch, laws, persistent, units, grads, motion, tile
 ):
     """Steps of contrastive divergence, each of a batch: chains, statistics, and the descent of
     weights and biases along them.
 
     Args:
-        rows, columns: index of a support, by row and by column.
+        by_row, by_column: index of a support, by row and by column.
         values: of its links.
         biases: of the inputs and of the outputs of the layer.
         x: (N, n_in) of any dtype, 0 or 1, the examples.
@@ -275,12 +257,12 @@ def descend(
     for i in range(laws.shape[0]):
         index = order[i * batch : (i + 1) * batch]
         chains = persistent if persistent else len(index)
-        _chain_tiles(rows, columns, values, biases, x, index, laws[i], persistent, units, tile)
-        _descend_rows(rows, values, biases, len(index), chains, units, grads, motion, tile)
+        _chain_tiles(by_row, by_column, values, biases, x, index, laws[i], persistent, units, tile)
+        _descend_rows(by_row, values, biases, len(index), chains, units, grads, motion, tile)
 
 
 @parallel
-def _chain_tiles(rows, columns, values, biases, x, index, laws, persistent, units, tile):
+def _chain_tiles(by_row, by_column, values, biases, x, index, laws, persistent, units, tile):
     """For each tile in turn: the batch, p and samples given it; sweeps of the chains; q."""
     down_bias, up_bias = biases
     v, p, h, w, q = units
@@ -292,27 +274,27 @@ def _chain_tiles(rows, columns, values, biases, x, index, laws, persistent, unit
         if t < tiles_of_data:
             span, scale = _span(t, examples, tile), -1 / examples
             _gather(x, index, span, v, i, tile)
-            _units(rows, values, v, i, up_bias, 1.0, laws[0], span, scale, p, h, j, tile)
+            _units(by_row, values, v, i, up_bias, 1.0, laws[0], span, scale, p, h, j, tile)
         if t < tiles_of_chains:
             span, scale = _span(t, chains, tile), 1 / chains
             if persistent:
-                _units(rows, values, w, i, up_bias, 1.0, laws[k], span, 1.0, h, h, j, tile)
+                _units(by_row, values, w, i, up_bias, 1.0, laws[k], span, 1.0, h, h, j, tile)
                 k += 1
             while k < len(laws):
-                _units(columns, values, h, j, down_bias, 1.0, laws[k], span, 1.0, w, w, i, tile)
+                _units(by_column, values, h, j, down_bias, 1.0, laws[k], span, 1.0, w, w, i, tile)
                 k += 1
                 if k < len(laws):
-                    _units(rows, values, w, i, up_bias, 1.0, laws[k], span, 1.0, h, h, j, tile)
+                    _units(by_row, values, w, i, up_bias, 1.0, laws[k], span, 1.0, h, h, j, tile)
                     k += 1
-            _units(rows, values, w, i, up_bias, 1.0, laws[0], span, scale, q, q[:0], j, tile)
+            _units(by_row, values, w, i, up_bias, 1.0, laws[0], span, scale, q, q[:0], j, tile)
 
 
 @parallel
-def _descend_rows(rows, values, biases, examples, chains, units, grads, motion, tile):
+def _descend_rows(by_row, values, biases, examples, chains, units, grads, motion, tile):
     """For some units in turn, of either side: the gradients of their biases, and of the outputs
     those of their links; then the descent along them.
     """
-    crow, col, _ = rows
+    crow, col, _ = by_row
     down_bias, up_bias = biases
     v, p, _, w, q = units
     of_values, of_down, of_up = grads
@@ -322,14 +304,14 @@ def _descend_rows(rows, values, biases, examples, chains, units, grads, motion, 
     for i in numba.prange(-(-max(n_in, n_out) // UNITS)):
         begin, end = i * UNITS, min((i + 1) * UNITS, n_in)
         for r in range(begin, end):
-            of_data = _sum_of(v, r, n_in, sides[0], -1 / examples, filled(0, tile), tile)
-            of_down[r] = total(_sum_of(w, r, n_in, sides[1], 1 / chains, of_data, tile))
+            of_data = _sum_of(v, r, n_in, sides[0], -1 / examples, rows.filled(0, tile), tile)
+            of_down[r] = rows.total(_sum_of(w, r, n_in, sides[1], 1 / chains, of_data, tile))
         if is_moving and begin < end:
             _move(down_bias, momenta[1], of_down, begin, end, rates[1])
         end = min((i + 1) * UNITS, n_out)
         for r in range(begin, end):
-            of_data = _sum_of(p, r, n_out, sides[0], 1.0, filled(0, tile), tile)
-            of_up[r] = total(_sum_of(q, r, n_out, sides[1], 1.0, of_data, tile))
+            of_data = _sum_of(p, r, n_out, sides[0], 1.0, rows.filled(0, tile), tile)
+            of_up[r] = rows.total(_sum_of(q, r, n_out, sides[1], 1.0, of_data, tile))
             _contrast(crow[r], crow[r + 1], col, r, (n_in, n_out), sides, units, of_values, tile)
         if is_moving and begin < end:
             _move(up_bias, momenta[2], of_up, begin, end, rates[2])
@@ -340,7 +322,7 @@ def _descend_rows(rows, values, biases, examples, chains, units, grads, motion, 
 def _sum_of(states, r, n, tiles, scale, whole, tile):
     """The whole, and the states of unit r of n times a scale, lane by lane over the tiles."""
     for t in range(tiles):
-        whole = fma(scale, load(states, (t * n + r) * lanes(tile), tile), whole)
+        whole = rows.fma(scale, rows.load(states, (t * n + r) * rows.lanes(tile), tile), whole)
     return whole
 
 
@@ -352,11 +334,11 @@ def _four_products(k, col, x, y, r, widths, tiles, sums, tile):
     n_in, n_out = widths
     a, b, c, d = sums
     for t in range(tiles):
-        y_t, start = load(y, (t * n_out + r) * lanes(tile), tile), t * n_in
-        a = fma(y_t, _other_end(x, start, col, k, tile), a)
-        b = fma(y_t, _other_end(x, start, col, k + ONE, tile), b)
-        c = fma(y_t, _other_end(x, start, col, k + TWO, tile), c)
-        d = fma(y_t, _other_end(x, start, col, k + THREE, tile), d)
+        y_t, start = rows.load(y, (t * n_out + r) * rows.lanes(tile), tile), t * n_in
+        a = rows.fma(y_t, _other_end(x, start, col, k, tile), a)
+        b = rows.fma(y_t, _other_end(x, start, col, k + ONE, tile), b)
+        c = rows.fma(y_t, _other_end(x, start, col, k + TWO, tile), c)
+        d = rows.fma(y_t, _other_end(x, start, col, k + THREE, tile), d)
     return a, b, c, d
 
 
@@ -365,8 +347,8 @@ def _products(k, col, x, y, r, widths, tiles, products, tile):
     """As _four_products, of one link."""
     n_in, n_out = widths
     for t in range(tiles):
-        y_t = load(y, (t * n_out + r) * lanes(tile), tile)
-        products = fma(y_t, _other_end(x, t * n_in, col, k, tile), products)
+        y_t = rows.load(y, (t * n_out + r) * rows.lanes(tile), tile)
+        products = rows.fma(y_t, _other_end(x, t * n_in, col, k, tile), products)
     return products
 
 
@@ -376,19 +358,19 @@ def _contrast(begin, end, col, r, widths, sides, units, d, tile):
     links begin to end of output r: four at a time, of which the last four may overlap others.
     """
     v, p, _, w, q = units
-    zero = filled(0, tile)
+    zero = rows.filled(0, tile)
     begin, end = np.uint64(begin), np.uint64(end)
     if end - begin < FOUR:
         for k in range(begin, end):
             of_data = _products(k, col, v, p, r, widths, sides[0], zero, tile)
-            d[k] = total(_products(k, col, w, q, r, widths, sides[1], of_data, tile))
+            d[k] = rows.total(_products(k, col, w, q, r, widths, sides[1], of_data, tile))
         return
     k = begin
     while k < end:
         k = min(k, end - FOUR)
         sums = _four_products(k, col, v, p, r, widths, sides[0], (zero, zero, zero, zero), tile)
         sums = _four_products(k, col, w, q, r, widths, sides[1], sums, tile)
-        store(d, k, totals4(*sums))
+        rows.store(d, k, rows.totals4(*sums))
         k += FOUR
 
 

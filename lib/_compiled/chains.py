@@ -19,6 +19,10 @@ from ..support import Support, every_link
 from . import launch, passes
 from .hinges import check_hinges
 
+ONE_EXAMPLE = (
+    "a batch has one example, and batch normalisation needs two: give another batch_size, which"
+    " does not leave one example for the last batch of an epoch"
+)
 LOOPS_OFF = "this process was forked, or the loops are off: train by autograd"
 DENSE = (nn.Linear, layers.Linear)
 LINEAR = (layers.SparseLinear, *DENSE)
@@ -318,8 +322,9 @@ def _dropout(x: Any, p: float = 0.5, training: bool = True, inplace: bool = Fals
     return _Drop(p) if training else nn.Identity()
 
 
-def _activation(make: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-    return lambda x, *args, **options: make(*args, **options)
+def module_like(kind: type[nn.Module]) -> Callable[..., nn.Module]:
+    """Makes the module of a call of the function that takes its options after the input."""
+    return lambda x, *args, **options: kind(*args, **options)
 
 
 def _flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> nn.Module:
@@ -330,20 +335,20 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     F.dropout: _dropout,
     torch.flatten: _flatten,
     "flatten": _flatten,
-    "view": lambda x, *shape: nn.Identity(),
-    "reshape": lambda x, *shape: nn.Identity(),
-    "contiguous": lambda x: nn.Identity(),
-    F.leaky_relu: _activation(nn.LeakyReLU),
-    F.elu: _activation(nn.ELU),
-    F.gelu: _activation(nn.GELU),
-    F.silu: _activation(nn.SiLU),
+    "view": module_like(nn.Identity),
+    "reshape": module_like(nn.Identity),
+    "contiguous": module_like(nn.Identity),
 }
-for _function in (F.relu, torch.relu, "relu"):
-    FUNCTIONS[_function] = _activation(nn.ReLU)
-for _function in (F.tanh, torch.tanh, "tanh"):
-    FUNCTIONS[_function] = _activation(nn.Tanh)
-for _function in (F.sigmoid, torch.sigmoid, "sigmoid"):
-    FUNCTIONS[_function] = _activation(nn.Sigmoid)
+for _kind, _functions in {
+    nn.LeakyReLU: [F.leaky_relu],
+    nn.ELU: [F.elu],
+    nn.GELU: [F.gelu],
+    nn.SiLU: [F.silu],
+    nn.ReLU: [F.relu, torch.relu, "relu"],
+    nn.Tanh: [F.tanh, torch.tanh, "tanh"],
+    nn.Sigmoid: [F.sigmoid, torch.sigmoid, "sigmoid"],
+}.items():
+    FUNCTIONS |= dict.fromkeys(_functions, module_like(_kind))
 
 
 def _module_of(node: fx.Node, kind: str) -> Any:

@@ -15,20 +15,20 @@ input is a convolution of stride 1 of the gradient at the output.
 A thread packs a tile of images, computes with it and unpacks it, while it is in the cache.
 """
 
-import functools
-from typing import Any, NamedTuple
+from collections import defaultdict
+from typing import NamedTuple
 
 import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import types
-from numba.core.datamodel import models
-from numba.extending import NativeValue, intrinsic, register_model, typeof_impl, unbox
+from numba.extending import intrinsic
 
 from . import rows
 from .loops import parallel, serial
+from .memory import record
 from .passes import part_of
-from .rows import I64, PIECE, Row, _fused, _lanes_of, _pointer, _transposed
+from .rows import I64, PIECE, Row, Tile, _fused, _lanes_of, _pointer, _transposed, lanes
 
 L1, L2 = 1 << 15, 1 << 20  # bytes of a core's caches
 LEAST_LINKS = 8  # of an output map to a group of input maps
@@ -37,85 +37,30 @@ MOST = 128  # pixels of a block
 SPARE = 256  # numbers after the maps of a tile, which the last block may read
 
 # ------------------------------------------------------------ some pixels of a row as one value
-
-
-class Block(NamedTuple):
-    """Neighbouring pixels of a tile, or every ``step``-th: an argument of compiled loops.
-
-    The dtype is a text: of tuples of numbers alone numba remembers one type for all their values.
-    """
-
-    dtype: str
-    lanes: int  # examples of the tile
-    pixels: int
-    step: int
-
-
-class BlockType(types.Opaque):
-    def __init__(self, dtype: types.Float, lanes: int, pixels: int, step: int) -> None:
-        self.dtype, self.lanes, self.pixels, self.step = dtype, lanes, pixels, step
-        super().__init__(f"Block({dtype} x {lanes} x {pixels} by {step})")
-
-    @property
-    def row(self) -> Row:
-        return Row(self.dtype, self.lanes * self.pixels)
-
-
-register_model(BlockType)(models.OpaqueModel)
-
-
-@functools.cache
-def _type_of(block):
-    return BlockType(getattr(types, block.dtype), block.lanes, block.pixels, block.step)
-
-
-@typeof_impl.register(Block)
-def _typeof_block(block, context):
-    return _type_of(block)
-
-
-@unbox(BlockType)
-def _unbox_block(typ, value, context):
-    return NativeValue(context.context.get_dummy_value())
-
-
-def _dummy(context, builder, signature, values):
-    return context.get_dummy_value()
+# A *block* is the type of so many neighbouring pixels of a tile, or of every step-th.
 
 
 @intrinsic(prefer_literal=True)
-def part(typing, block, parts):
+def part(typing, tile, parts):
     """The block that fills all registers, or one of ``parts`` times fewer pixels, at least one."""
-    n = max(min(REGISTERS * PIECE // block.lanes, MOST) // parts.literal_value, 1)
-    return BlockType(block.dtype, block.lanes, n, block.step)(block, parts), _dummy
+    n = max(min(REGISTERS * PIECE // tile.lanes, MOST) // parts.literal_value, 1)
+    return rows.TileType(tile.dtype, tile.lanes, tile.step, n)(tile, parts), rows.of_type
 
 
 @intrinsic
 def neighbours(typing, block):
     """The block of as many neighbouring pixels."""
-    return BlockType(block.dtype, block.lanes, block.pixels, 1)(block), _dummy
+    block_of_one = rows.TileType(block.dtype, block.lanes, 1, block.pixels)
+    return block_of_one(block), rows.of_type
 
 
 @intrinsic
 def row_tile(typing, block):
     """A tile of as many lanes as the block has numbers."""
-    return rows.TileType(block.dtype, block.lanes * block.pixels)(block), _dummy
+    return rows.TileType(block.dtype, block.lanes * block.pixels)(block), rows.of_type
 
 
-@intrinsic
-def pixels(typing, block):
-    def generate(context, builder, signature, values):
-        return context.get_constant(types.intp, block.pixels)
-
-    return types.intp(block), generate
-
-
-@intrinsic
-def lanes(typing, block):
-    def generate(context, builder, signature, values):
-        return context.get_constant(types.intp, block.lanes)
-
-    return types.intp(block), generate
+pixels = rows.size_of_tile("pixels")
 
 
 def _places(builder, pointer, block):
@@ -142,7 +87,7 @@ def load(typing, array, index, block):
             ]
         return parts[0]
 
-    return block.row(array, index, block), generate
+    return Row(block.dtype, block.lanes * block.pixels)(array, index, block), generate
 
 
 @intrinsic
@@ -284,13 +229,8 @@ class Shape(NamedTuple):
     run: Run
 
 
-def integers(*names: str) -> np.dtype:
-    """A record of integers."""
-    return np.dtype([(name, np.intp) for name in names])
-
-
-MAPS = integers(*Maps._fields)
-SHAPE = np.dtype([(name, MAPS) for name in "xyge"] + [("run", integers(*Run._fields))])
+MAPS = record(Maps._fields)
+SHAPE = np.dtype([(name, MAPS) for name in "xyge"] + [("run", record(Run._fields))])
 
 
 class Index(NamedTuple):
@@ -329,16 +269,16 @@ def forward_row(s, x, x_row, y, y_row, index, values, bias, column, block):
 
 
 @serial
-def forward_tile(s, x, y, index, values, bias, block):
+def forward_tile(s, x, y, index, values, bias, tile):
     """All output maps of a tile. A block of pixels of all maps comes before the next block: what it
     reads is in the first cache then.
     """
     for row in range(s.run.out_height):
-        at = row * s.run.stride_y * s.x.columns * lanes(block), y, row * s.y.columns * lanes(block)
-        column = forward_row(s, x, *at, index, values, bias, 0, part(block, 1))
-        column = forward_row(s, x, *at, index, values, bias, column, part(block, 2))
-        column = forward_row(s, x, *at, index, values, bias, column, part(block, 4))
-        forward_row(s, x, *at, index, values, bias, column, part(block, 128))
+        at = row * s.run.stride_y * s.x.columns * lanes(tile), y, row * s.y.columns * lanes(tile)
+        column = forward_row(s, x, *at, index, values, bias, 0, part(tile, 1))
+        column = forward_row(s, x, *at, index, values, bias, column, part(tile, 2))
+        column = forward_row(s, x, *at, index, values, bias, column, part(tile, 4))
+        forward_row(s, x, *at, index, values, bias, column, part(tile, 128))
 
 
 @serial
@@ -367,11 +307,11 @@ def backward_row(s, x, x_row, e, e_row, g, g_row, links, count, index, values, d
 
 
 @serial
-def add_sums(d, sums, begin, end, block):
+def add_sums(d, sums, begin, end, tile):
     """Sums over the lanes, added to those of the links, four at a time; there is room after them,
     where 0 is added.
     """
-    piece = rows.narrow(row_tile(part(block, 1)), PIECE)
+    piece = rows.narrow(row_tile(part(tile, 1)), PIECE)
     four = rows.narrow(piece, 4)
     for k in range(begin, end, 4):
         place = (k - begin) * PIECE
@@ -385,12 +325,12 @@ def add_sums(d, sums, begin, end, block):
 
 
 @serial
-def backward_band(s, x, e, g, index, values, d, sums, group, top, end, begins, block):
+def backward_band(s, x, e, g, index, values, d, sums, group, top, end, begins, tile):
     """Rows top to end of all input maps: their gradient, and what they add to that of the links to
     a group of output maps. A map has its links by the phases of the stride. The gradient at the
     input begins with this group, or is added to.
     """
-    n, phase = lanes(block), group * s.x.channels * s.run.stride_y * s.run.stride_x
+    n, phase = lanes(tile), group * s.x.channels * s.run.stride_y * s.run.stride_x
     for c in range(s.x.channels):
         for a in range(s.run.stride_y):
             for b in range(s.run.stride_x):
@@ -407,11 +347,11 @@ def backward_band(s, x, e, g, index, values, d, sums, group, top, end, begins, b
                     in_g = (row + s.run.top - a) // s.run.stride_y * s.g.columns
                     in_g += (left + s.run.left - b) // s.run.stride_x
                     at = x, in_x * n, e, in_e * n, g, in_g * n, links, count, index, values, d
-                    column = backward_row(s, *at, 0, part(block, 1))
-                    column = backward_row(s, *at, column, part(block, 2))
-                    column = backward_row(s, *at, column, part(block, 4))
-                    backward_row(s, *at, column, part(block, 128))
-                add_sums(d, sums, links[0], links[1], block)
+                    column = backward_row(s, *at, 0, part(tile, 1))
+                    column = backward_row(s, *at, column, part(tile, 2))
+                    column = backward_row(s, *at, column, part(tile, 4))
+                    backward_row(s, *at, column, part(tile, 128))
+                add_sums(d, sums, links[0], links[1], tile)
 
 
 @serial
@@ -455,38 +395,38 @@ def reordered(values, perm, ordered):
 
 
 @serial
-def forward_slot(s, images, outputs, width, begin, end, index, values, bias, x, y, block):
+def forward_slot(s, images, outputs, width, begin, end, index, values, bias, x, y, tile):
     """Tiles begin to end of a batch."""
-    n = lanes(block)
+    n = lanes(tile)
     for t in range(begin, end):
         n_valid = min(n, width - t * n)
         move_maps(images, t * n, n_valid, x, s.x, False, n)
-        forward_tile(s, x, y, index, values, bias, block)
+        forward_tile(s, x, y, index, values, bias, tile)
         move_maps(outputs, t * n, n_valid, y, s.y, True, n)
 
 
 @parallel
-def forward_images(shape, images, outputs, width, index, values, bias, ordered, xs, ys, block):
+def forward_images(shape, images, outputs, width, index, values, bias, ordered, xs, ys, tile):
     """The convolution of (B, C, H, W), flat.
 
     shape: (1,) of SHAPE; xs, ys: (threads, numbers) room for a tile each.
     """
     n_slots = xs.shape[0]
-    n_tiles = -(-width // lanes(block))
+    n_tiles = -(-width // lanes(tile))
     reordered(values, index.perm, ordered)
     for i in numba.prange(n_slots):
         slot = np.int64(i)
         first, last = part_of(slot, n_slots, n_tiles)
         tiles = images, outputs, width, first, last
-        forward_slot(shape[0], *tiles, index, ordered, bias, xs[slot], ys[slot], block)
+        forward_slot(shape[0], *tiles, index, ordered, bias, xs[slot], ys[slot], tile)
 
 
 @serial
 def backward_slot(
-    s, images, grad_y, grad_x, width, begin, end, index, values, x, g, e, d, sums, block
+    s, images, grad_y, grad_x, width, begin, end, index, values, x, g, e, d, sums, tile
 ):
     """Tiles begin to end of a batch."""
-    n = lanes(block)
+    n = lanes(tile)
     for t in range(begin, end):
         n_valid = min(n, width - t * n)
         move_maps(images, t * n, n_valid, x, s.x, False, n)
@@ -495,13 +435,13 @@ def backward_slot(
         for group in range(s.run.n_out_groups):
             for top in range(0, s.x.height, s.run.band):
                 where = group, top, min(top + s.run.band, s.x.height), group == 0
-                backward_band(s, x, e, g, index, values, d, sums[t], *where, block)
+                backward_band(s, x, e, g, index, values, d, sums[t], *where, tile)
         move_maps(grad_x, t * n, n_valid, e, s.e, True, n)
 
 
 @parallel
 def backward_images(
-    shape, images, grad_y, grad_x, width, index, values, grad, ordered, xs, gs, es, d, sums, block,
+    shape, images, grad_y, grad_x, width, index, values, grad, ordered, xs, gs, es, d, sums, tile,
 ):  # fmt: skip
     """The gradients at the input (B, C, H, W), flat, and of the links.
 
@@ -514,7 +454,7 @@ def backward_images(
         first, last = part_of(slot, n_slots, n_tiles)
         tiles = images, grad_y, grad_x, width, first, last
         memory = xs[slot], gs[slot], es[slot], d[slot]
-        backward_slot(shape[0], *tiles, index, ordered, *memory, sums, block)
+        backward_slot(shape[0], *tiles, index, ordered, *memory, sums, tile)
     for k in range(len(grad)):
         whole = sums[0, k]
         for t in range(1, n_tiles):
@@ -579,8 +519,9 @@ class Plan:
         self.backward_index = self._index(phase, in_g, n_phases)
         longest = int(np.diff(self.backward_index.first.astype(np.int64)).max(initial=1))
         self.n_sums = (longest + 4) * PIECE
-        self.block = Block("float32", self.lanes, 1, sx)
-        self._free: list[dict[str, np.ndarray]] = []
+        self.tile = Tile("float32", self.lanes, sx)
+        # memory of earlier calls that no call uses now: two threads may share a layer
+        self._free: dict[tuple[str, int], list[list]] = defaultdict(list)
 
     def _index(self, row: np.ndarray, offset: np.ndarray, n_rows: int) -> Index:
         perm = np.argsort(row, kind="stable")
@@ -621,44 +562,35 @@ class Plan:
         return best[2], best[1]
 
     def _room(self, n_slots: int, *maps: Maps) -> list[np.ndarray]:
-        return [aligned(n_slots, m.channels * m.plane * self.lanes + SPARE) for m in maps]
+        """Room for the weights in the order of a pass, and for a tile of each of these maps."""
+        of_maps = [aligned(n_slots, m.channels * m.plane * self.lanes + SPARE) for m in maps]
+        return [np.empty(self.n_links, np.float32), *of_maps]
 
     def forward(
         self, x: np.ndarray, values: np.ndarray, bias: np.ndarray, y: np.ndarray, n_threads: int
     ) -> None:
         """Write the output (B, n_out, H', W') of an input (B, n_in, H, W), both contiguous."""
-        s, key = self.shape, ("forward", n_threads)
-        memory = self._taken(key) or (
-            np.empty(self.n_links, np.float32), *self._room(n_threads, s.x, s.y)
-        )  # fmt: skip
+        s, free = self.shape, self._free["forward", n_threads]
+        memory = free.pop() if free else self._room(n_threads, s.x, s.y)
         forward_images(
             self.record, x.reshape(-1), y.reshape(-1), self.batch, self.forward_index, values, bias,
-            *memory, self.block,
+            *memory, self.tile,
         )  # fmt: skip
-        self._free.append((key, memory))
+        free.append(memory)
 
     def backward(
         self, x: np.ndarray, values: np.ndarray, grad_y: np.ndarray, grad_x: np.ndarray,
         grad: np.ndarray, n_threads: int,
     ) -> None:  # fmt: skip
         """Write the gradients at the input and of the links."""
-        s, key = self.shape, ("backward", n_threads)
-        memory = self._taken(key) or (
-            np.empty(self.n_links, np.float32),
-            *self._room(n_threads, s.x, s.g, s.e),
-            aligned(n_threads, self.n_sums),
-            aligned(self.n_tiles, self.n_links + 3),
-        )
+        s, free = self.shape, self._free["backward", n_threads]
+        if free:
+            memory = free.pop()
+        else:
+            sums = aligned(n_threads, self.n_sums), aligned(self.n_tiles, self.n_links + 3)
+            memory = [*self._room(n_threads, s.x, s.g, s.e), *sums]
         backward_images(
             self.record, x.reshape(-1), grad_y.reshape(-1), grad_x.reshape(-1), self.batch,
-            self.backward_index, values, grad, *memory, self.block,
+            self.backward_index, values, grad, *memory, self.tile,
         )  # fmt: skip
-        self._free.append((key, memory))
-
-    def _taken(self, key: Any) -> Any:
-        """Memory of an earlier call that no call uses now: two threads may share a layer."""
-        for i, (known, memory) in enumerate(self._free):
-            if known == key:
-                del self._free[i]
-                return memory
-        return None
+        free.append(memory)

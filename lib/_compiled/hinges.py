@@ -41,7 +41,9 @@ def hinge_sum(x: Tensor, hinges: Tensor, coefficients: Tensor) -> Tensor:
     """
     if x.dtype != coefficients.dtype and launch.is_autocast(x):
         x = x.to(coefficients.dtype)
-    _check(x, hinges, coefficients)
+    check_hinges(hinges, coefficients)
+    launch.check_dtype("x", x, "the hinges", hinges)
+    launch.check_dtype("x", x, "the coefficients", coefficients)
     if launch.is_traced() or torch.compiler.is_compiling():
         return torch_hinge_sum(x, hinges, coefficients)
     return _HingeSum.apply(x, hinges, coefficients)
@@ -54,20 +56,6 @@ def check_hinges(hinges: Tensor, coefficients: Tensor) -> None:
         raise ValueError(f"hinges and coefficients have shapes {shapes}: give (m,) and (2, m)")
     if len(hinges) == 0:
         raise ValueError("there are no hinges: give at least one")
-
-
-def _check(x: Tensor, hinges: Tensor, coefficients: Tensor) -> None:
-    check_hinges(hinges, coefficients)
-    if not x.device == hinges.device == coefficients.device:
-        raise ValueError(
-            f"x is on {x.device}, the hinges on {hinges.device} and the coefficients on"
-            f" {coefficients.device}: give one device"
-        )
-    if not x.dtype == hinges.dtype == coefficients.dtype:
-        raise ValueError(
-            f"x is {x.dtype}, the hinges {hinges.dtype} and the coefficients {coefficients.dtype}:"
-            " give one dtype"
-        )
 
 
 class _HingeSum(torch.autograd.Function):
@@ -93,49 +81,32 @@ class _HingeSum(torch.autograd.Function):
 def _sum(x: Tensor, hinges: Tensor, coefficients: Tensor) -> Tensor:
     if not launch.runs_compiled(x):
         return torch_hinge_sum(x, hinges, coefficients)
-    order = _memory_order(x)
-    rows = _permuted(x, order).contiguous()
-    y = torch.empty_like(rows)
+    y = torch.empty_like(x)
+    x = _laid_out(x, y)
     hinges, coefficients = hinges.detach().contiguous(), coefficients.detach().contiguous()
     launch.match_threads()
-    _values(*_sizes(x, hinges), *launch.addresses(x.dtype, rows, hinges, coefficients, y))
-    return _permuted(y, _inverse(order))
+    _values(*_sizes(x, hinges), *launch.addresses(x.dtype, x, hinges, coefficients, y))
+    return y
 
 
 def _compiled_gradients(
     x: Tensor, hinges: Tensor, coefficients: Tensor, grad_y: Tensor, of_coefficients: bool
 ) -> tuple[Tensor, Tensor | None]:
-    order = _memory_order(x)
-    rows = _permuted(x, order).contiguous()
-    grad_rows = _permuted(grad_y, order).contiguous()
-    grad_x = torch.empty_like(rows)
+    grad_x = torch.empty_like(x)
+    x, grad_y = _laid_out(x, grad_x), _laid_out(grad_y, grad_x)
     hinges, coefficients = hinges.detach().contiguous(), coefficients.detach().contiguous()
     grad_coefficients = torch.empty_like(coefficients) if of_coefficients else None
     launch.match_threads()
-    tensors = rows, grad_rows, hinges, coefficients, grad_x, grad_coefficients
+    tensors = x, grad_y, hinges, coefficients, grad_x, grad_coefficients
     *read, totals = launch.addresses(x.dtype, *tensors)
     _gradients(*_sizes(x, hinges), *read, totals or None)
-    return _permuted(grad_x, _inverse(order)), grad_coefficients
+    return grad_x, grad_coefficients
 
 
-# -------------------------------------------------------------------------------------- memory
-
-
-def _memory_order(x: Tensor) -> list[int] | None:
-    """The axes in the order of their strides, in which a dense tensor is contiguous; None if x is
-    as it is.
-    """
-    if x.is_contiguous():
-        return None
-    return sorted(range(x.ndim), key=lambda axis: -x.stride(axis))
-
-
-def _inverse(order: list[int] | None) -> list[int] | None:
-    return order and sorted(range(len(order)), key=order.__getitem__)
-
-
-def _permuted(x: Tensor, order: list[int] | None) -> Tensor:
-    return x if order is None else x.permute(order)
+def _laid_out(x: Tensor, like: Tensor) -> Tensor:
+    """x in the memory order of a dense tensor of its shape."""
+    x = x.detach()
+    return x if x.stride() == like.stride() else torch.empty_like(like).copy_(x)
 
 
 def _sizes(x: Tensor, hinges: Tensor) -> tuple[int, int, np.floating]:

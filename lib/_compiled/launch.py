@@ -83,6 +83,19 @@ def runs_compiled(x: Tensor) -> bool:
     return possible and _implementation != "torch"
 
 
+def check_dtype(name: str, x: Tensor, other: str, like: Tensor) -> None:
+    """Raise ValueError unless both are of one dtype, and both or none on a CPU."""
+    if x.is_cpu != like.is_cpu:
+        raise ValueError(
+            f"{name} is on {x.device} and {other} on {like.device}: give both on one device"
+        )
+    if x.dtype != like.dtype:
+        raise ValueError(
+            f"{name} is {x.dtype} and {other} {like.dtype}:"
+            f" give both in one dtype, as {name}.to({like.dtype})"
+        )
+
+
 def is_autocast(x: Tensor) -> bool:
     """True if torch.autocast may change the dtype of ``x``: never that of float64."""
     if x.dtype not in (torch.float16, torch.bfloat16, torch.float32):

@@ -23,37 +23,33 @@ from . import passes, rows
 from .convolution import (
     MAPS,
     SHAPE,
-    Block,
     Index,
     backward_band,
     forward_tile,
-    integers,
     move_maps,
 )
 from .loops import address_of, called, formula, parallel, serial
-from .memory import INDEX, NONE, at
+from .memory import INDEX, NONE, at, record
 from .passes import part_of
 from .rows import Tile
 
 LANES = 16  # examples of a tile, numbers of a pixel
-# what loops take at a time: of a row four pixels or one, neighbouring ones or every second one
-KINDS = Tile("float32", 4 * LANES), Tile("float32", LANES)
-KINDS += Block("float32", LANES, 1, 1), Block("float32", LANES, 1, 2)
+TILE = Tile("float32", LANES)  # of rows the loops take four pixels at a time, or one
 ZERO = np.float32(0)
 INPUT, CONVOLUTION, MAX, MEAN, KEEP, OUTPUT = range(6)  # what an operation does
 LINEAR_PIECES = 0  # the unit of slope 1 above 0, and another one below; others are of passes
 
 
-INDEXES = integers("first", "n_first", "offset", "perm", "ordered")
+INDEXES = record(("first", "n_first", "offset", "perm", "ordered"))
 # a term of a value: where its maps and their gradient begin, and how many numbers further those of
 # the next tile; factors and constants, the mean that was taken off, sums of each tile; its size,
 # and which of the value's channels it begins with; how many of its rows and columns make one of the
 # value's; whether its gradient has begun; whether sums are taken as it is handed on, as those of a
 # first term are taken with the unit
-TERM = integers(
+TERM = record((
     "maps", "gradient", "size", "affine", "mean", "sums", "channels", "height", "width", "first",
     "stride_y", "stride_x", "adds", "wants_sums",
-)  # fmt: skip
+))  # fmt: skip
 # an operation; x, g and d: places in the memory of each thread, and how far apart these are; what
 # begins with "grad" or "running", gamma, beta and deviations: addresses, 0 for what is not wanted
 OPERATION = np.dtype(
@@ -82,6 +78,20 @@ def sum_of_terms(memory, i, a, b, has_second, j, a2, b2, tile):
     return z
 
 
+@formula
+def factors(o, one, two, memory, c):
+    """Of channel c of a value the factor and the constant of its first term; whether it has a
+    second one, which channel that is, and its factor and constant.
+    """
+    other = c - two.first
+    has_second = o.n_terms == 2 and 0 <= other < two.channels
+    a2 = b2 = np.float32(0)
+    if has_second:
+        a2, b2 = memory[two.affine + other], memory[two.affine + two.channels + other]
+    a, b = memory[one.affine + c], memory[one.affine + one.channels + c]
+    return a, b, has_second, other, a2, b2
+
+
 @serial
 def write_value(memory, i, a, b, has_second, j, step, a2, b2, slope, to, begin, end, tile):
     """Numbers begin to end of a row of the value."""
@@ -98,19 +108,15 @@ def smooth_value(unit, constant, memory, begin, end, tile):
 
 
 @serial
-def make_value(o, terms, memory, t, x, wide, pixel):
+def make_value(o, terms, memory, t, x, pixel):
     """The value that an operation reads of tile t, into maps that begin at x."""
+    wide = rows.several(pixel, 4)
     m, one, two = o.value, terms[o.term], terms[o.term + o.n_terms - 1]
     size, step = m.width * LANES, two.stride_x
     whole = size // rows.lanes(wide) * rows.lanes(wide) if step == 1 else 0
     slope = o.slope if o.unit == LINEAR_PIECES else np.float32(1)
     for c in range(m.channels):
-        other = c - two.first
-        has_second = o.n_terms == 2 and 0 <= other < two.channels
-        a, b = memory[one.affine + c], memory[one.affine + one.channels + c]
-        a2 = b2 = np.float32(0)
-        if has_second:
-            a2, b2 = memory[two.affine + other], memory[two.affine + two.channels + other]
+        a, b, has_second, other, a2, b2 = factors(o, one, two, memory, c)
         for row in range(m.height):
             i = one.maps + t * one.size + (c * m.height + row) * size
             j = (other * two.height + row * two.stride_y) * two.width * LANES
@@ -151,10 +157,11 @@ def smooth_gradient(memory, i, a, b, has_second, j, step, a2, b2, unit, slope, e
 
 
 @serial
-def pass_unit(o, terms, memory, t, e, wide, pixel):
+def pass_unit(o, terms, memory, t, e, pixel):
     """The gradient at the sum of the terms in place of that at the value, which begins at e; and
     the sums of the first term.
     """
+    wide = rows.several(pixel, 4)
     m, one, two = o.value, terms[o.term], terms[o.term + o.n_terms - 1]
     step = two.stride_x
     is_strided = step > 1 or two.stride_y > 1
@@ -163,12 +170,7 @@ def pass_unit(o, terms, memory, t, e, wide, pixel):
         n_rows, size = 1, m.height * m.width * LANES
     whole = size // rows.lanes(wide) * rows.lanes(wide) if step == 1 else 0
     for c in range(m.channels):
-        other = c - two.first
-        has_second = o.n_terms == 2 and 0 <= other < two.channels
-        a, b = memory[one.affine + c], memory[one.affine + one.channels + c]
-        a2 = b2 = np.float32(0)
-        if has_second:
-            a2, b2 = memory[two.affine + other], memory[two.affine + two.channels + other]
+        a, b, has_second, other, a2, b2 = factors(o, one, two, memory, c)
         mean = memory[one.mean + c]
         total = product = np.float32(0)
         for row in range(n_rows):
@@ -206,10 +208,11 @@ def add_gradient(memory, e, to, i, step, mean, begin, end, adds, wants_sums, til
 
 
 @serial
-def hand_gradient(o, term, memory, t, e, wide, pixel):
+def hand_gradient(o, term, memory, t, e, pixel):
     """The gradient at the sum, which begins at e, to that of a term; and its sums, if it wants
     them.
     """
+    wide = rows.several(pixel, 4)
     m, wants_sums = o.value, term.wants_sums != 0
     size, step = m.width * LANES, term.stride_x
     target = term.gradient + t * term.size
@@ -239,8 +242,9 @@ def hand_gradient(o, term, memory, t, e, wide, pixel):
 
 
 @serial
-def add_moments(o, memory, t, n_valid, wide, pixel):
+def add_moments(o, memory, t, n_valid, pixel):
     """Of each output map of a tile the mean, and the sum of the squares of what differs from it."""
+    wide = rows.several(pixel, 4)
     m = o.shape.y
     size = m.height * m.width * LANES
     for c in range(m.channels):
@@ -391,8 +395,9 @@ def write_normal(memory, e, y, a, p, q, has_norm, to, n_valid, begin, end, tile)
 
 
 @serial
-def make_output_gradient(o, memory, t, n_valid, g, wide, pixel):
+def make_output_gradient(o, memory, t, n_valid, g, pixel):
     """The gradient at the output of a convolution, through its normalisation, within a border."""
+    wide = rows.several(pixel, 4)
     m, inner = o.shape.g, o.shape.y
     size = inner.width * LANES
     is_whole = n_valid == LANES
@@ -515,7 +520,7 @@ def add_up_links(ops, memory, n_tiles, part, n_parts):
 
 
 @serial
-def run_forward(o, terms, memory, images, outputs, t, slot, n_valid, wide, pixel, near, far):
+def run_forward(o, terms, memory, images, outputs, t, slot, n_valid, tile):
     """An operation on tile t."""
     maps = o.maps + t * o.size
     if o.kind == INPUT:
@@ -527,25 +532,26 @@ def run_forward(o, terms, memory, images, outputs, t, slot, n_valid, wide, pixel
         move_maps(outputs, t * LANES, n_valid, own, o.value, True, LANES)
         return
     x = maps if o.kind == KEEP else o.x + slot * o.x_size
-    make_value(o, terms, memory, t, x, wide, pixel)
+    make_value(o, terms, memory, t, x, tile)
     if o.kind == CONVOLUTION:
         index, ordered = index_of(o, o.forward)
         bias = at(o.bias, np.float32(0), o.shape.y.channels)
+        given = o.shape, memory[x:], memory[maps:], index, ordered, bias
         if o.shape.run.stride_x == 1:
-            forward_tile(o.shape, memory[x:], memory[maps:], index, ordered, bias, near)
+            forward_tile(*given, tile)
         else:
-            forward_tile(o.shape, memory[x:], memory[maps:], index, ordered, bias, far)
+            forward_tile(*given, rows.every_second(tile))
         if o.moments != NONE:
-            add_moments(o, memory, t, n_valid, wide, pixel)
+            add_moments(o, memory, t, n_valid, tile)
     elif o.kind != KEEP:
-        pool(o, memory, t, x, pixel)
+        pool(o, memory, t, x, tile)
 
 
 @serial
-def convolve_backward(o, memory, t, slot, x, e, n_valid, wide, pixel, near, far):
+def convolve_backward(o, memory, t, slot, x, e, n_valid, tile):
     """Gradients of the links, and at the value, which begins at e."""
     run, g = o.shape.run, o.g + slot * o.g_size
-    make_output_gradient(o, memory, t, n_valid, g, wide, pixel)
+    make_output_gradient(o, memory, t, n_valid, g, tile)
     index, ordered = index_of(o, o.backward)
     sums = memory[o.links + t * o.links_size : o.links + (t + 1) * o.links_size]
     sums[:] = 0
@@ -556,13 +562,13 @@ def convolve_backward(o, memory, t, slot, x, e, n_valid, wide, pixel, near, far)
         for top in range(0, o.value.height, run.band):
             where = group, top, min(top + run.band, o.value.height), begins
             if run.stride_x == 1:
-                backward_band(o.shape, *given, *where, near)
+                backward_band(o.shape, *given, *where, tile)
             else:
-                backward_band(o.shape, *given, *where, far)
+                backward_band(o.shape, *given, *where, rows.every_second(tile))
 
 
 @serial
-def run_backward(o, terms, memory, grad_outputs, t, slot, n_valid, wide, pixel, near, far):
+def run_backward(o, terms, memory, grad_outputs, t, slot, n_valid, tile):
     """An operation on tile t, backwards."""
     if o.kind == INPUT:
         return
@@ -572,44 +578,40 @@ def run_backward(o, terms, memory, grad_outputs, t, slot, n_valid, wide, pixel, 
         return
     if o.kind != KEEP:
         x = o.x + slot * o.x_size
-        make_value(o, terms, memory, t, x, wide, pixel)
+        make_value(o, terms, memory, t, x, tile)
         if o.kind == CONVOLUTION:
-            convolve_backward(o, memory, t, slot, x, e, n_valid, wide, pixel, near, far)
+            convolve_backward(o, memory, t, slot, x, e, n_valid, tile)
         else:
             if not o.adds:
                 memory[e : e + o.value.channels * o.value.height * o.value.width * LANES] = 0
-            pool_gradient(o, memory, t, x, e, pixel)
+            pool_gradient(o, memory, t, x, e, tile)
     if o.passes_on:
-        pass_unit(o, terms, memory, t, e, wide, pixel)
+        pass_unit(o, terms, memory, t, e, tile)
         for i in range(o.n_terms):
             term = terms[o.term + i]
             if term.gradient + t * term.size != e:
-                hand_gradient(o, term, memory, t, e, wide, pixel)
+                hand_gradient(o, term, memory, t, e, tile)
 
 
 @serial
-def forward_part(
-    ops, begin, end, terms, memory, images, outputs, width, slot, n_slots, wide, pixel, near, far
-):
+def forward_part(ops, begin, end, terms, memory, images, outputs, width, slot, n_slots, tile):
     """Operations begin to end on the tiles of a slot, a tile after the other."""
     first, last = part_of(slot, n_slots, -(-width // LANES))
     for t in range(first, last):
         n_valid = min(LANES, width - t * LANES)
         for k in range(begin, end):
-            given = memory, images, outputs, t, slot, n_valid, wide, pixel, near, far
+            given = memory, images, outputs, t, slot, n_valid, tile
             run_forward(ops[k], terms, *given)
 
 
 @serial
-def backward_part(
-    ops, begin, end, terms, memory, grad_outputs, width, slot, n_slots, wide, pixel, near, far
-):
+def backward_part(ops, begin, end, terms, memory, grad_outputs, width, slot, n_slots, tile):
     """The same backwards, from the last operation to the first."""
     first, last = part_of(slot, n_slots, -(-width // LANES))
     for t in range(first, last):
         n_valid = min(LANES, width - t * LANES)
         for k in range(end - 1, begin - 1, -1):
-            given = memory, grad_outputs, t, slot, n_valid, wide, pixel, near, far
+            given = memory, grad_outputs, t, slot, n_valid, tile
             run_backward(ops[k], terms, *given)
 
 
@@ -617,11 +619,11 @@ def _signature(n_arrays):
     """Of a part of a pass with so many arrays besides the terms."""
     ops, terms = (numba.typeof(np.zeros(0, kind)) for kind in (OPERATION, TERM))
     numbers, n = (numba.float32[::1],) * n_arrays, numba.intp
-    return numba.void(ops, n, n, terms, *numbers, n, n, n, *map(numba.typeof, KINDS))
+    return numba.void(ops, n, n, terms, *numbers, n, n, n, numba.typeof(TILE))
 
 
 FORWARD, BACKWARD = _signature(3), _signature(2)
-call_forward, call_backward = called(lambda kind: FORWARD), called(lambda kind: BACKWARD)
+call_forward, call_backward = called(lambda tile: FORWARD), called(lambda tile: BACKWARD)
 
 
 @functools.cache
@@ -631,9 +633,7 @@ def parts():
 
 
 @parallel
-def forward_pass(
-    ops, regions, terms, memory, images, outputs, width, n_slots, address, wide, pixel, near, far
-):
+def forward_pass(ops, regions, terms, memory, images, outputs, width, n_slots, address, tile):
     """A backbone on all tiles of a batch of ``width`` examples.
 
     Args:
@@ -654,16 +654,14 @@ def forward_pass(
         begin, end = regions[r]
         for i in numba.prange(n_slots):
             given = terms, memory, images, outputs, width, np.int64(i), n_slots
-            call_forward(address, (ops, begin, end, *given, wide, pixel, near, far))
+            call_forward(address, (ops, begin, end, *given, tile))
         for k in range(begin, end):
             if ops[k].moments != NONE:
                 take_statistics(ops[k], memory, width)
 
 
 @parallel
-def backward_pass(
-    ops, regions, terms, memory, grad_outputs, width, n_slots, address, wide, pixel, near, far
-):
+def backward_pass(ops, regions, terms, memory, grad_outputs, width, n_slots, address, tile):
     """The same operations backwards, from the last to the first; see :func:`forward_pass`. The
     gradients of parameters are written at their addresses.
     """
@@ -680,7 +678,7 @@ def backward_pass(
                 take_sums(ops[k], memory, width)
         for i in numba.prange(n_slots):
             given = terms, memory, grad_outputs, width, np.int64(i), n_slots
-            call_backward(address, (ops, begin, end, *given, wide, pixel, near, far))
+            call_backward(address, (ops, begin, end, *given, tile))
     for i in numba.prange(n_slots):
         add_up_links(ops, memory, n_tiles, np.int64(i), n_slots)
     for k in range(len(ops)):

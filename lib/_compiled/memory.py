@@ -1,5 +1,6 @@
 """Memory by its address: how layers are passed to the compiled loops."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numba
@@ -66,8 +67,12 @@ class Place(NamedTuple):
     d_pieces: int = NONE
 
 
-FLOATS = ("constant", "share", "scale")
-LAYER = np.dtype([(f, np.float64 if f in FLOATS else np.intp) for f in Place._fields])
+def record(names: Sequence[str], floats: Sequence[str] = ()) -> np.dtype:
+    """A record of integers, and of some numbers in float64."""
+    return np.dtype([(name, np.float64 if name in floats else np.intp) for name in names])
+
+
+LAYER = record(Place._fields, ("constant", "share", "scale"))
 
 
 @numba.extending.intrinsic

@@ -138,20 +138,22 @@ def dropped(y, scale, mask):
 
 
 def _series(tile):
-    """The least argument of :func:`exponential`, and the coefficients of its Taylor series."""
+    """The least argument of :func:`exponential`, and the coefficients of its Taylor series, without
+    the 1.
+    """
 
 
 @numba.extending.overload(_series)
 def _series_of(tile):
     least_argument, degree = (-87.0, 6) if tile.dtype == numba.float32 else (-708.0, 12)
-    coefficients = tuple(float(1 / np.prod(np.arange(1.0, n + 1))) for n in range(degree, -1, -1))
+    coefficients = tuple(float(1 / np.prod(np.arange(1.0, n + 1))) for n in range(degree, 0, -1))
     return lambda tile: (least_argument, coefficients)
 
 
 @formula
-def exponential(x, tile):
-    """exp(x), x <= 0, to rounding: 2**k from the bits of the exponent, the rest by its Taylor
-    series. Below -87 (float32) or -708 exp of that.
+def exponential_parts(x, tile):
+    """e, r and 2**k with exp(x) = (1 + e r) 2**k, x <= 0, to rounding: 2**k from the bits of the
+    exponent, the rest by its Taylor series. Below -87 (float32) or -708 those of that.
     """
     least_argument, coefficients = _series(tile)
     x = rows.most(x, least_argument)
@@ -160,20 +162,20 @@ def exponential(x, tile):
     e = rows.filled(coefficients[0], tile)
     for coefficient in coefficients[1:]:
         e = rows.fma(e, r, rows.filled(coefficient, tile))
-    return rows.mul(e, rows.power_of_two(k))
+    return e, r, rows.power_of_two(k)
+
+
+@formula
+def exponential(x, tile):
+    """exp(x), x <= 0"""
+    e, r, power = exponential_parts(x, tile)
+    return rows.mul(rows.fma(e, r, rows.filled(1, tile)), power)
 
 
 @formula
 def exponential_less_one(x, tile):
-    """exp(x) - 1, x <= 0, to rounding also near 0."""
-    least_argument, coefficients = _series(tile)
-    x = rows.most(x, least_argument)
-    k = rows.floor(rows.fma(1.4426950408889634, x, rows.filled(0.5, tile)))
-    r = rows.fma(-0.6931471805599453, k, x)
-    e = rows.filled(coefficients[0], tile)
-    for coefficient in coefficients[1:-1]:
-        e = rows.fma(e, r, rows.filled(coefficient, tile))
-    power = rows.power_of_two(k)
+    """exp(x) - 1, x <= 0, to rounding also near 0"""
+    e, r, power = exponential_parts(x, tile)
     return rows.fma(rows.mul(e, r), power, rows.sub(power, 1))
 
 

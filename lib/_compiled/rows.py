@@ -28,21 +28,23 @@ I32, I64 = ir.IntType(32), ir.IntType(64)
 
 
 class Tile(NamedTuple):
-    """How many examples a tile has, and what their numbers are: "float32" or "float64".
+    """How many examples a tile has, and what their numbers are: "float32" or "float64"; of images
+    that a convolution reads every ``step``-th pixel, see :mod:`lib._compiled.convolution`.
 
     An argument of a compiled loop, which is compiled anew for each.
     """
 
     dtype: str
     lanes: int
+    step: int = 1
 
 
 class TileType(types.Opaque):
-    """A :class:`Tile`: all of it is known when a loop is compiled."""
+    """A :class:`Tile`, or so many pixels of one: all of it is known when a loop is compiled."""
 
-    def __init__(self, dtype: types.Float, lanes: int) -> None:
-        self.dtype, self.lanes = dtype, lanes
-        super().__init__(f"Tile({dtype} x {lanes})")
+    def __init__(self, dtype: types.Float, lanes: int, step: int = 1, pixels: int = 1) -> None:
+        self.dtype, self.lanes, self.step, self.pixels = dtype, lanes, step, pixels
+        super().__init__(f"Tile({dtype} x {lanes} by {step} x {pixels})")
 
 
 register_model(TileType)(models.OpaqueModel)
@@ -55,7 +57,7 @@ def _typeof_tile(tile, context):  # asked for at every call of a loop
 
 @functools.cache
 def _type_of(tile):
-    return TileType(getattr(types, tile.dtype), tile.lanes)
+    return TileType(getattr(types, tile.dtype), tile.lanes, tile.step)
 
 
 @unbox(TileType)
@@ -169,25 +171,41 @@ def number(typing, x, tile):
     return tile.dtype(x, tile), generate
 
 
+def of_type(context, builder, signature, values):
+    """A tile, of which all is in its type."""
+    return context.get_dummy_value()
+
+
 @intrinsic(prefer_literal=True)
 def narrow(typing, tile, n):
     """The tile of the first n lanes of this one, of all if it has fewer; n is a constant."""
-    narrow_tile = TileType(tile.dtype, min(tile.lanes, n.literal_value))
+    return TileType(tile.dtype, min(tile.lanes, n.literal_value))(tile, n), of_type
 
-    def generate(context, builder, signature, values):
-        return context.get_dummy_value()
 
-    return narrow_tile(tile, n), generate
+@intrinsic(prefer_literal=True)
+def several(typing, tile, n):
+    """The tile of n times as many lanes; n is a constant."""
+    return TileType(tile.dtype, tile.lanes * n.literal_value)(tile, n), of_type
 
 
 @intrinsic
-def lanes(typing, tile):
-    """How many numbers a row has."""
+def every_second(typing, tile):
+    """The tile whose blocks are of every second pixel."""
+    return TileType(tile.dtype, tile.lanes, 2)(tile), of_type
 
-    def generate(context, builder, signature, values):
-        return context.get_constant(types.intp, tile.lanes)
 
-    return types.intp(tile), generate
+def size_of_tile(name):
+    @intrinsic
+    def size(typing, tile):
+        def generate(context, builder, signature, values):
+            return context.get_constant(types.intp, getattr(tile, name))
+
+        return types.intp(tile), generate
+
+    return size
+
+
+lanes = size_of_tile("lanes")  # how many numbers a row has, or a pixel
 
 
 @intrinsic
@@ -215,48 +233,33 @@ def fma(typing, a, b, c):
     return c(a, b, c), generate
 
 
-def _operation(name):
+def _lane_by_lane(make, is_mask=False):
+    """An operation on a row, and another or a number in every lane: ``make(builder, x, y)``."""
+
     @intrinsic
     def operation(typing, x, y):
         def generate(context, builder, signature, values):
-            return getattr(builder, name)(values[0], _row(context, builder, values[1], y, x))
+            return make(builder, values[0], _row(context, builder, values[1], y, x))
 
-        return x(x, y), generate
+        return (Row(types.boolean, x.lanes) if is_mask else x)(x, y), generate
 
     return operation
 
 
-add, sub, mul, div = map(_operation, ("fadd", "fsub", "fmul", "fdiv"))  # y: a row or a number
-
-
 def _limit(sign):
-    @intrinsic
-    def limit(typing, x, y):
-        def generate(context, builder, signature, values):
-            other = _row(context, builder, values[1], y, x)
-            is_x = builder.fcmp_unordered(sign, values[0], other)
-            return builder.select(is_x, values[0], other)
+    def make(builder, x, y):
+        return builder.select(builder.fcmp_unordered(sign, x, y), x, y)
 
-        return x(x, y), generate
-
-    return limit
-
-
-least, most = _limit("<="), _limit(">=")  # of a row and another or a number; nan where x is nan
+    return _lane_by_lane(make)
 
 
 def _comparison(sign):
-    @intrinsic
-    def comparison(typing, x, y):
-        def generate(context, builder, signature, values):
-            other = _row(context, builder, values[1], y, x)
-            return builder.fcmp_ordered(sign, values[0], other)
-
-        return Row(types.boolean, x.lanes)(x, y), generate
-
-    return comparison
+    return _lane_by_lane(lambda builder, x, y: builder.fcmp_ordered(sign, x, y), is_mask=True)
 
 
+add, sub = _lane_by_lane(ir.IRBuilder.fadd), _lane_by_lane(ir.IRBuilder.fsub)
+mul, div = _lane_by_lane(ir.IRBuilder.fmul), _lane_by_lane(ir.IRBuilder.fdiv)
+least, most = _limit("<="), _limit(">=")  # nan where x is nan
 at_most, at_least, above = map(_comparison, ("<=", ">=", ">"))  # no lane of nan
 
 

@@ -9,7 +9,7 @@ What :class:`CompiledStep` cannot run goes the general way, by autograd over the
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numba
 import numpy as np
@@ -20,56 +20,30 @@ from torch.nn import functional as F
 from .. import activations, evolution, layers
 from ..evolution import AVERAGE, LINK_STEPS, held_by
 from . import chains, launch, layout, losses, passes, rows
-from .chains import LOOPS_OFF, CannotCompile
+from .chains import LOOPS_OFF, ONE_EXAMPLE, CannotCompile
 from .loops import formula, parallel, serial
-from .memory import INDEX, at
+from .memory import INDEX, at, record
 
-
-class ParameterRow(NamedTuple):
-    """A parameter in an update: addresses, and how it descends.
-
-    Attributes:
-        values, momentum, average: addresses; 0 where nothing is averaged.
-        inverse: address of the place of each link in the transposed order, in which the sums of its
-            gradient are; 0 where they are in the order of the parameter.
-        n: how many numbers it has.
-        d: place of its gradient in the sums.
-        is_pieces: whether it is that of SReLU.
-        rate, factor, decay, is_nesterov: learning rate, momentum, weight decay, and whether the
-            momentum is Nesterov's.
-        second: address of Adam's mean of squares; 0 for SGD. Its momentum is Adam's mean, and
-            ``factor`` the first beta.
-        beta, eps, is_decoupled: of Adam, the second beta, what the root gets, and whether the
-            decay is that of AdamW.
-        n_steps, ages: how many steps it has made with this one; address of the steps of each link,
-            where an Evolver counts them, else 0.
-        corrections, n_corrections: address of the corrections (2, n) of both means by steps.
-    """
-
-    values: int
-    momentum: int
-    average: int
-    inverse: int
-    n: int
-    d: int
-    is_pieces: int = 0
-    rate: float = 0.0
-    factor: float = 0.0
-    decay: float = 0.0
-    is_nesterov: int = 0
-    second: int = 0
-    beta: float = 0.0
-    eps: float = 0.0
-    is_decoupled: int = 0
-    n_steps: int = 0
-    ages: int = 0
-    corrections: int = 0
-    n_corrections: int = 0
-
-
-FLOATS = ("rate", "factor", "decay", "beta", "eps")
-PARAMETER_ROW = np.dtype(
-    [(f, np.float64 if f in FLOATS else np.intp) for f in ParameterRow._fields]
+# a parameter in an update; values, momentum, average, second, inverse, ages and corrections are
+# addresses, 0 for what there is not:
+# inverse, d: the place of each link in the transposed order, in which the sums of its gradient are
+#     (0: they are in the order of the parameter); where these sums begin
+# n, is_pieces: how many numbers it has; whether it is that of SReLU
+# rate, factor, decay, is_nesterov: learning rate, momentum, weight decay, and whether the momentum
+#     is Nesterov's
+# second: Adam's mean of squares, 0 for SGD; its momentum is Adam's mean, and factor the first beta
+# beta, eps, is_decoupled: of Adam, the second beta, what the root gets, and whether the decay is
+#     that of AdamW
+# n_steps, ages: how many steps it has made with this one; the steps of each link, where an Evolver
+#     counts them
+# corrections, n_corrections: of both means by steps, (2, n)
+PARAMETER_ROW = record(
+    (
+        *("values", "momentum", "average", "inverse", "n", "d", "is_pieces", "is_nesterov"),
+        *("rate", "factor", "decay", "second", "beta", "eps", "is_decoupled", "n_steps", "ages"),
+        *("corrections", "n_corrections"),
+    ),
+    floats=("rate", "factor", "decay", "beta", "eps"),
 )
 
 # -------------------------------------------------------------------------- the compiled step
@@ -194,15 +168,6 @@ def descend(parameters, sums, most, averaging, n_chunks, tile):
 
 
 @serial
-def mean_loss(tile_losses, whole):
-    """From the sums of the losses of each tile, in their order."""
-    loss = 0.0
-    for of_tile in tile_losses:
-        loss += of_tile
-    return loss / whole
-
-
-@serial
 def fill_tile(table, x, starts, standard, memory, t, width, tile):
     """Gather and standardise the examples of a tile."""
     n = rows.lanes(tile)
@@ -214,28 +179,6 @@ def fill_tile(table, x, starts, standard, memory, t, width, tile):
             row = rows.sub(rows.load(memory, place + j * n, tile), standard[0, j])
             row = rows.where(rows.first(n_valid, tile), row)
             rows.store(memory, place + j * n, rows.div(row, standard[1, j]))
-
-
-@serial
-def loss_of_tile(table, y, starts, memory, t, width, law, whole, tile):
-    """Sum of the losses of a tile, and their gradient at its outputs."""
-    n, last = rows.lanes(tile), table[-2]
-    begin, n_valid = t * n, min(n, width - t * n)
-    return losses.loss_gradient(
-        memory,
-        memory,
-        last.y * n,
-        table[-1].g * n,
-        last.n_out,
-        y,
-        starts,
-        begin,
-        n_valid,
-        width,
-        law,
-        whole,
-        tile,
-    )
 
 
 @formula
@@ -264,7 +207,10 @@ def visit_tile(
         if i < n_norms:
             passes.add_statistics(table[last], memory, statistics[t], n_valid, tile)
             return loss
-        loss = loss_of_tile(table, y, starts, memory, t, width, law, whole, tile)
+        n, last = rows.lanes(tile), table[-2]
+        places = last.y * n, table[-1].g * n, last.n_out
+        batch = y, starts, begin, n_valid, width
+        loss = losses.loss_gradient(memory, memory, *places, *batch, law, whole, tile)
     below = 2 * n_norms - i  # normalisations that are still to come
     top = norms[below] if below < n_norms else len(table) - 1
     bottom = norms[below - 1] if below > 0 else 0
@@ -434,7 +380,10 @@ def train_step(
             meet(visit, table, norms, statistics, sums, width, tile)
         passes.add_up(sums, place + count, n_chunks)
         start += count
-    loss = mean_loss(tile_losses, whole)
+    loss = 0.0
+    for k in range(n_tiles):  # in their order
+        loss += tile_losses[k]
+    loss /= whole
     if not np.isfinite(loss):
         return loss
     descend(parameters, sums[0], most, averaging, n_chunks, tile)
@@ -452,13 +401,9 @@ def is_compiled() -> bool:
 NO_INPUT_GRADIENT = "gradients at inputs need a linear layer first and no BatchNorm1d"
 
 
-class CompiledStep:
-    """A training step of a model as one call; made by :func:`lib.train.compiled_step`, which says
-    what it takes.
-
-    No graph is built, whatever the grad mode: ``x`` and the parameters get no ``grad``. Hooks on
-    all modules at once and ``torch.autocast`` do not count. The momentum is kept in the state also
-    where it is 0, and then is the last gradient.
+class Step:
+    """A model, its optimiser and its loss, of which a compiled step is made; see
+    :func:`lib.train.compiled_step`.
     """
 
     def __init__(
@@ -470,31 +415,64 @@ class CompiledStep:
         clip_norm: float | None = None,
         average: Any = None,
     ) -> None:
-        self.model, self.optimiser, self.average = model, optimiser, average
-        self.loss, self.clip_norm = loss, clip_norm
-        self._take_over()
+        self.__setstate__((model, optimiser, loss, clip_norm, average))
 
     def __getstate__(self) -> tuple:
         """A copy looks at its own model, and lays out its own memory."""
-        return self.model, self.optimiser, self.average, self.loss, self.clip_norm
+        return self.model, self.optimiser, self.loss, self.clip_norm, self.average
 
     def __setstate__(self, state: tuple) -> None:
-        self.model, self.optimiser, self.average, self.loss, self.clip_norm = state
+        self.model, self.optimiser, self.loss, self.clip_norm, self.average = state
         self._take_over()
 
     def _take_over(self) -> None:
         """Look at the model and the optimiser as they are. Raises CannotCompile."""
-        chain = chains.find_chain(self.model)
-        self.standardise, self.parts, self.twins = chain
+        self._read_model()
+        self._snapshot = chains.Snapshot(self.model)
+        modules = self.model.modules()
+        self._sparse = [module for module in modules if isinstance(module, layers.SparseLinear)]
+
+    def _is_watched(self) -> bool:
+        """True where an Evolver collects gradients at outputs of layers, which takes autograd."""
+        return any(layer.watched_as is not None for layer in self._sparse)
+
+    def _descend(
+        self, loss: Tensor, others: Callable[[], list[tuple[nn.Parameter, Tensor]]] = list
+    ) -> float:
+        """Take a step along the gradients of a loss, unless it is not finite; return the loss.
+
+        others: gives gradients that are not torch's, after the backward pass.
+        """
+        value = loss.item()
+        if math.isfinite(value):
+            self.optimiser.zero_grad()
+            loss.backward()
+            for parameter, grad in others():
+                parameter.grad = grad if parameter.grad is None else parameter.grad + grad
+            if self.clip_norm is not None:
+                nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+            self.optimiser.step()
+            self.optimiser.zero_grad()
+        return value
+
+
+class CompiledStep(Step):
+    """A training step of a model as one call; made by :func:`lib.train.compiled_step`, which says
+    what it takes.
+
+    No graph is built, whatever the grad mode: ``x`` and the parameters get no ``grad``. Hooks on
+    all modules at once and ``torch.autocast`` do not count. The momentum is kept in the state also
+    where it is 0, and then is the last gradient.
+    """
+
+    def _read_model(self) -> None:
+        self.standardise, self.parts, self.twins = chains.find_chain(self.model)
         self.law = losses.law_of(self.loss, self.parts[-1].width)
         _check_optimiser(self.model, self.optimiser, self.average)
         self._plan: _Plan | None = None
         self._of_loss = losses.options_of(self.loss)
-        self._snapshot = chains.Snapshot(self.model)
-        modules = list(self.model.modules())
         self._splash = [*activations.splash_units(self.model).values()]
-        self._norms = [m for m in modules if isinstance(m, nn.BatchNorm1d)]
-        self._sparse = [m for m in modules if isinstance(m, layers.SparseLinear)]
+        self._has_norms = any(isinstance(part.unit, nn.BatchNorm1d) for part in self.parts)
         self._of_optimiser = hooks_of_optimiser(self.optimiser)
         self._n_of_optimiser = sum(map(len, self._of_optimiser))
 
@@ -506,11 +484,7 @@ class CompiledStep:
             return False
         if any(unit.bounded for unit in self._splash):
             return False
-        if any(not norm.training for norm in self._norms):
-            return False
-        before, after = self._of_optimiser
-        n_hooks = len(before) + len(after)
-        return n_hooks == self._n_of_optimiser
+        return sum(map(len, self._of_optimiser)) == self._n_of_optimiser
 
     def __call__(self, x: Tensor, y: Tensor, index: Tensor | None = None) -> float:
         """Take a step; return the mean loss before it.
@@ -523,8 +497,10 @@ class CompiledStep:
             the model or the optimiser has become one that :class:`CompiledStep` does not take, as
             by a hook or a frozen parameter.
         """
-        if any(layer.watched_as is not None for layer in self._sparse):
-            return self._by_autograd(x, y, index)
+        if self._is_watched():
+            if index is not None:
+                x, y = x.index_select(0, index), y.index_select(0, index)
+            return self._descend(losses.matched(self.loss, self.model(x), y))
         self._check(x, y, index)
         starts = np.arange(len(x)) if index is None else index.contiguous().numpy()
         loss = self._plan_for(len(starts)).run(x, y, starts)
@@ -534,25 +510,10 @@ class CompiledStep:
             raise self._no_class(y if index is None else y[index])
         return loss
 
-    def _by_autograd(self, x: Tensor, y: Tensor, index: Tensor | None) -> float:
-        """The same step where an Evolver collects gradients at outputs of layers."""
-        if index is not None:
-            x, y = x.index_select(0, index), y.index_select(0, index)
-        loss = losses.matched(self.loss, self.model(x), y)
-        value = loss.item()
-        if math.isfinite(value):
-            self.optimiser.zero_grad()
-            loss.backward()
-            if self.clip_norm is not None:
-                nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
-            self.optimiser.step()
-            self.optimiser.zero_grad()
-        return value
-
     @property
     def finds_gradients_at_inputs(self) -> bool:
         """True if :meth:`gradient_at` runs for this model."""
-        return self.parts[0].linear is not None and not self._norms
+        return self.parts[0].linear is not None and not self._has_norms
 
     def gradient_at(self, x: Tensor, y: Tensor) -> Tensor:
         """The gradient of the mean loss at x, like x, of the model in evaluation mode; an attack
@@ -618,10 +579,8 @@ class CompiledStep:
                 )
         if x.ndim < 2 or x.shape[1:].numel() != n_in or len(x) == 0:
             raise ValueError(f"x has shape {tuple(x.shape)}: give (N, {n_in}), N at least 1")
-        if self._norms and (len(x) if index is None else len(index)) == 1:
-            raise ValueError(
-                "a batch has one example, and batch normalisation needs two: give larger batches"
-            )
+        if self._has_norms and (len(x) if index is None else len(index)) == 1:
+            raise ValueError(ONE_EXAMPLE)
         n_out = 1 if is_of_classes else self.parts[-1].width
         fitting = [(len(x),)] if n_out == 1 else []
         if not is_of_classes:
@@ -727,22 +686,17 @@ class _Plan:
             if i in plan.ordered:
                 self.table["ordered"][i + 1], inverse = self._other_order(layer.support)
             self.parameters += chains.parameters_of(part)
-            if layer.values is not None:
-                self.places.append((i + 1, "values"))
-                parameter_rows.append((inverse, layer.values.numel(), place.d_values, 0))
-            if layer.bias is not None:
-                self.places.append((i + 1, "bias"))
-                parameter_rows.append((0, layer.bias.numel(), place.d_bias, 0))
-            if type(part.unit) in chains.LEARNED:
-                self.places.append((i + 1, "pieces"))
-                is_srelu = layer.srelu is not None
-                parameter_rows.append((0, layer.pieces.numel(), place.d_pieces, is_srelu))
-        self.is_dropped = self.table["is_dropped"]
-        self.keys, self.flips = self.table["key"], self.table["flip"]
+            learned = layer.pieces if type(part.unit) in chains.LEARNED else None
+            for name, tensor, d, *more in (
+                ("values", layer.values, place.d_values, inverse, 0),
+                ("bias", layer.bias, place.d_bias, 0, 0),
+                ("pieces", learned, place.d_pieces, 0, layer.srelu is not None),
+            ):
+                if tensor is not None:
+                    self.places.append((i + 1, name))
+                    parameter_rows.append((tensor.numel(), d, *more))
         self.parameter_rows = np.zeros(len(parameter_rows), PARAMETER_ROW)
-        for row, fields in zip(self.parameter_rows, parameter_rows, strict=True):
-            for name, value in zip(("inverse", "n", "d", "is_pieces"), fields, strict=True):
-                row[name] = value
+        self.parameter_rows[["n", "d", "inverse", "is_pieces"]] = parameter_rows
         self._find_norms()
         self._allocate(plan)
         self.dropouts = []
@@ -836,12 +790,14 @@ class _Plan:
         table = self.table
         for i, dropout in self.dropouts:
             law = dropout.next_law()
-            self.is_dropped[i] = law is not None
+            table["is_dropped"][i] = law is not None
             if law is not None:
-                self.keys[i], self.flips[i] = law.key, law.flip
+                table["key"][i], table["flip"][i] = law.key, law.flip
         averaging = self._averaging()
         most = math.inf if self.step.clip_norm is None else float(self.step.clip_norm)
-        self._share_out_norms()
+        for i, norm in zip(self.norms, self.batch_norms, strict=True):
+            if norm.track_running_stats:  # what these take of the batch, which torch counts
+                table["share"][i] = chains.share_of_batch(norm)
         loss = train_step(
             table,
             self.norms,
@@ -861,12 +817,6 @@ class _Plan:
         if math.isfinite(loss) and loss not in (NO_EXAMPLE, NO_CLASS):
             self._count_step()
         return loss
-
-    def _share_out_norms(self) -> None:
-        """What the running numbers take of this batch, which torch counts."""
-        for i, norm in zip(self.norms, self.batch_norms, strict=True):
-            if norm.track_running_stats:
-                self.table["share"][i] = chains.share_of_batch(norm)
 
     def _count_step(self) -> None:
         """Count a step that was taken, where those by autograd are counted."""

@@ -48,8 +48,8 @@ class ChainPass:
         given = program.rows[1:2], np.array([[0, 1]]), program.terms, program.memory
         how = program.width, program.n_slots
         forward, backward = maps.parts()
-        maps.forward_pass(*given, self.images, self.outputs, *how, forward, *maps.KINDS)
-        maps.backward_pass(*given, self.outputs, *how, backward, *maps.KINDS)
+        maps.forward_pass(*given, self.images, self.outputs, *how, forward, maps.TILE)
+        maps.backward_pass(*given, self.outputs, *how, backward, maps.TILE)
 
 
 def modules_of(

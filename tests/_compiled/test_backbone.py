@@ -416,6 +416,16 @@ def test_poolings_may_change():
     assert step(x, y) == pytest.approx(F.cross_entropy(by_autograd(x), y).item(), rel=1e-4)
 
 
+def test_a_model_that_became_another_is_refused_at_every_call():
+    model, step = of_modules(*made()[:3], nn.Conv2d(6, 4, 3), nn.AdaptiveAvgPool2d(1))
+    x, y = batch(20, 3, 8, 8)
+    step(x, y)
+    model[2] = nn.PReLU()
+    for _ in range(2):  # the second call must not run what the model was before
+        with pytest.raises(CannotCompile, match="calls 2 before its last convolution"):
+            step(x, y)
+
+
 def test_images_of_another_size_are_refused_by_name_and_models_with_hooks():
     step = compiled_step(model := made(), sgd(model))
     with pytest.raises(ValueError, match=r"maps of \(5, 10, 10\) do not fit"):

@@ -157,9 +157,9 @@ def test_nan_and_infinity_are_seen(hinges, coefficients, implementation):
     ("change", "sentence"),
     [
         ({"coefficients": torch.ones(2, 3)}, r"have shapes \(4,\) and \(2, 3\): give \(m,\) and"),
-        ({"x": torch.ones(2).float()}, "x is torch.float32, the hinges torch.float64"),
+        ({"x": torch.ones(2).float()}, "x is torch.float32 and the hinges torch.float64"),
         ({"hinges": torch.ones(0), "coefficients": torch.ones(2, 0)}, "there are no hinges"),
-        ({"hinges": torch.ones(4, device="meta")}, "x is on cpu, the hinges on meta"),
+        ({"hinges": torch.ones(4, device="meta")}, "x is on cpu and the hinges on meta"),
     ],
 )
 def test_what_does_not_fit_is_refused(change, sentence, hinges, coefficients):
@@ -185,5 +185,5 @@ def test_autocast_computes_in_the_dtype_of_the_coefficients(generator):
     assert torch.equal(y, hinge_sum(x.float(), hinges, coefficients))
     grad_x, grad_coefficients = torch.autograd.grad(y.sum(), (x, coefficients))
     assert grad_x.dtype == torch.bfloat16 and grad_coefficients.dtype == torch.float32
-    with pytest.raises(ValueError, match="give one dtype"):
+    with pytest.raises(ValueError, match="give both in one dtype"):
         hinge_sum(x, hinges, coefficients)
