@@ -185,6 +185,16 @@ def chosen_wide(method):
     return claims.chosen(records, variant="tuned", method=method)
 
 
+def best_epochs():
+    """Epochs at which the wide machines of SET are best on validation images."""
+    return {record.environment["final"]["best_epoch"] for record in chosen_wide("set")}
+
+
+def leads_from(epoch):
+    """Of wide machines, SET minus fixed links after each measured epoch from this one on."""
+    return (likelihoods(chosen_wide("set")) - likelihoods(chosen_wide("fixed"))).loc[epoch:]
+
+
 def wide_on_mnist(text):
     """Machines of 2,500 hidden units beside those of 500."""
     wide = wide_machines()
@@ -233,7 +243,7 @@ def gains_of_width(text, narrow):
     assert not is_apart("mnist", "dense")
     text.says("They are best after {} epochs, and fall later", *set(of_dense["best epoch"]))
     share_of_links(text)
-    leads = (likelihoods(chosen_wide("set")) - likelihoods(chosen_wide("fixed"))).loc[20:]
+    leads = leads_from(20)
     found = t_interval(leads.mean())
     text.says("From epoch 20 on SET leads fixed links by {:.1f} nats on average", found.value)
     text.says("That interval goes from {:.1f} to {:.1f}", found.low, found.high)
@@ -250,14 +260,13 @@ def share_of_links(text):
 
 def after_the_best(text, tried):
     """On training rows SET falls from its best and does not come back."""
-    below, best = [], set()
+    below = []
     for record in chosen_wide("set"):
         on_train = record.metrics.set_index("epoch")["train"]
-        best.add(epoch := record.environment["final"]["best_epoch"])
-        below += [*(on_train[epoch] - on_train.loc[20:])]
+        below += [*(on_train[record.environment["final"]["best_epoch"]] - on_train.loc[20:])]
     assert len(on_train) == 11
     words = "We measured at eleven epochs, and SET is best at epoch {} or {}"
-    text.says(words, *sorted(best))
+    text.says(words, *sorted(best_epochs()))
     text.says("From epoch 20 on it goes up and down, {:.0f} to {:.0f}", min(below), max(below))
     slow = tried.query("method == 'set' and learning_rate == .003")
     assert set(slow["best epoch"]) == {20}
