@@ -491,16 +491,16 @@ def differentiable_gradients(
     grad_y: Tensor,
     needed: Sequence[bool],
 ) -> list[Tensor | None]:
-    """Gradients of a function of torch's operations at its inputs, those that are needed, which can
-    be differentiated again where torch keeps a graph.
+    """Gradients of a function of torch's operations at those inputs where they are needed. Where
+    torch keeps a graph they can be differentiated again.
     """
     differentiable = torch.is_grad_enabled()
     with torch.enable_grad():  # by aliases: one input may depend on another
         aliases = [None if tensor is None else tensor.view_as(tensor) for tensor in inputs]
         y = function(*aliases)
     wanted = list(itertools.compress(aliases, needed))
-    found = iter(torch.autograd.grad(y, wanted, grad_y, create_graph=differentiable))
-    return [next(found) if is_needed else None for is_needed in needed]
+    gradients = iter(torch.autograd.grad(y, wanted, grad_y, create_graph=differentiable))
+    return [next(gradients) if is_needed else None for is_needed in needed]
 
 
 def _composed(fixed: list[tuple], x: Tensor, *tensors: Tensor | None) -> Tensor:

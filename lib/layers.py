@@ -608,6 +608,8 @@ def convolution_geometry(
     """A convolution as the loops take it. Raises ValueError for padding "same" with strides."""
     if padding == "valid":
         padding = 0
+    if isinstance(padding, str) and padding != "same":
+        raise ValueError(f"padding = {padding!r}: give a number, 'same' or 'valid'")
     if padding == "same":
         if stride != (1, 1):
             raise ValueError(f"padding = 'same' with stride = {stride}: give numbers")

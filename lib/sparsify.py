@@ -138,6 +138,10 @@ def sparsify_(
     _check_changeable(model)
     check_known("start", start, STARTS)
     check_known("distribution", distribution, DISTRIBUTIONS)
+    if filter is not None and not callable(filter):
+        raise ValueError(
+            f"filter = {filter!r}: give a function, as lambda name, layer: name != '0'"
+        )
     if (density is None) == (er_epsilon is None):
         raise ValueError(f"density = {density}, er_epsilon = {er_epsilon}: give one of the two")
     by_name = {}

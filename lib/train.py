@@ -785,6 +785,8 @@ def compiled_step(
     """
     if clip_norm is not None:
         check_number("clip_norm", clip_norm, "(0, inf)")
+    if average is not None:
+        check_type("average", average, WeightAverage)
     has_convolutions = any(isinstance(module, SparseConv2d) for module in model.modules())
     kind = BackboneStep if has_convolutions else CompiledStep
     return kind(model, optimiser, loss, clip_norm=clip_norm, average=average)

@@ -148,6 +148,7 @@ REFUSED = [
     (lambda: layer_of(3, 6, 3, groups=3), "groups = 3"),
     (lambda: layer_of(3, 6, 3, padding="same", stride=2), "stride"),
     (lambda: layer_of(3, 6, 3, padding=-1), "padding"),
+    (lambda: layer_of(3, 6, 3, padding="full"), "'full': give a number, 'same' or 'valid'"),
     (
         lambda: SparseConv2d(3, 4, 3, support=random_support(75, 4, 0.1, generator=seeded())),
         "75 to 4, not 27 to 4",

@@ -898,6 +898,10 @@ REFUSED = [  # values out of range: faults/test_bad_values
         "'encode..' fits the name of no layer: there are conv, encoder.0",
     ),
     (lambda: sparsify_(Mixed(), density={"head": 0.0}, start="new"), "density of 'head' = 0.0"),
+    (
+        lambda: sparsify_(Mixed(), density=0.5, start="new", filter="head"),
+        "filter = 'head': give a function, as lambda name, layer:",
+    ),
 ]
 
 

@@ -24,7 +24,7 @@ from . import chains, launch, losses, maps
 from .chains import NO_STEP, CannotCompile, name_of
 from .convolution import SPARE, Geometry, Maps, Plan, aligned, maps_of
 from .maps import CONVOLUTION, INPUT, KEEP, LANES, LINEAR_PIECES, MAX, MEAN, NONE, OUTPUT
-from .step import Step
+from .step import Step, check_tensors
 
 SHAPES = 2  # batches of other sizes whose memory is kept: the last one of an epoch is smaller
 
@@ -156,6 +156,8 @@ class Backbone:
             if self.values[leaving[0]].terms[0].is_whole:
                 return stop, leaving[0]
         what = "a value that leaves in two ways" if unknown is None else name_of(unknown)
+        if unknown is not None and unknown.op == "call_module":
+            what += f" ({type(self.model.get_submodule(unknown.target)).__name__})"
         raise CannotCompile(f"the model calls {what} before its last convolution, which {NO_STEP}")
 
     def _kept(self, value: Value) -> Value:
@@ -490,9 +492,9 @@ class Program:
             row["moments"] = self._take(2 * self.n_tiles * geometry.n_out)
             if self.width * plan.shape.y.height * plan.shape.y.width == 1:
                 raise ValueError(
-                    "batch normalisation gets one value of each channel, and needs two: give"
-                    " another batch_size, which does not leave one example for the last batch of an"
-                    " epoch"
+                    "batch normalisation gets one value of each channel, and needs two: give larger"
+                    " batches, or a batch_size that does not leave one example for the last batch"
+                    " of an epoch"
                 )
         return plan.shape.y
 
@@ -703,7 +705,8 @@ def _is_of_batch(norm: nn.BatchNorm2d) -> bool:
 
 class BackboneStep(Step):
     """A training step of a model with sparse convolutions; made by :func:`lib.train.compiled_step`,
-    which says what it takes. Its optimiser is torch's own, so any fits.
+    which says what it takes. Its optimiser is torch's own, so any fits, and the hook of a
+    :class:`~lib.train.WeightAverage` follows it.
     """
 
     finds_gradients_at_inputs = False
@@ -738,6 +741,7 @@ class BackboneStep(Step):
         Raises: ValueError if a shape or a dtype does not fit; CannotCompile if the model has become
             one that the step does not take, as by a hook.
         """
+        check_tensors(x, y, index)
         if len(x) != len(y):
             raise ValueError(f"y has {len(y)} labels, and x {len(x)} examples: give as many")
         if index is not None:

@@ -20,8 +20,8 @@ from . import launch, passes
 from .hinges import check_hinges
 
 ONE_EXAMPLE = (
-    "a batch has one example, and batch normalisation needs two: give another batch_size, which"
-    " does not leave one example for the last batch of an epoch"
+    "a batch has one example, and batch normalisation needs two: give larger batches, or a"
+    " batch_size that does not leave one example for the last batch of an epoch"
 )
 LOOPS_OFF = "this process was forked, or the loops are off: train by autograd"
 DENSE = (nn.Linear, layers.Linear)
@@ -323,7 +323,9 @@ def _dropout(x: Any, p: float = 0.5, training: bool = True, inplace: bool = Fals
 
 
 def module_like(kind: type[nn.Module]) -> Callable[..., nn.Module]:
-    """Makes the module of a call of the function that takes its options after the input."""
+    """A function of the arguments of a call, as those of ``F.relu(x, inplace)``, that makes the
+    module which computes the same.
+    """
     return lambda x, *args, **options: kind(*args, **options)
 
 

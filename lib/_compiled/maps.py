@@ -80,8 +80,8 @@ def sum_of_terms(memory, i, a, b, has_second, j, a2, b2, tile):
 
 @formula
 def factors(o, one, two, memory, c):
-    """Of channel c of a value the factor and the constant of its first term; whether it has a
-    second one, which channel that is, and its factor and constant.
+    """Of channel c of a value: factor and constant of its first term, whether it has a second term,
+    the channel of that, and its factor and constant.
     """
     other = c - two.first
     has_second = o.n_terms == 2 and 0 <= other < two.channels

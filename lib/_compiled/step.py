@@ -24,25 +24,26 @@ from .chains import LOOPS_OFF, ONE_EXAMPLE, CannotCompile
 from .loops import formula, parallel, serial
 from .memory import INDEX, at, record
 
-# a parameter in an update; values, momentum, average, second, inverse, ages and corrections are
-# addresses, 0 for what there is not:
-# inverse, d: the place of each link in the transposed order, in which the sums of its gradient are
-#     (0: they are in the order of the parameter); where these sums begin
-# n, is_pieces: how many numbers it has; whether it is that of SReLU
-# rate, factor, decay, is_nesterov: learning rate, momentum, weight decay, and whether the momentum
-#     is Nesterov's
-# second: Adam's mean of squares, 0 for SGD; its momentum is Adam's mean, and factor the first beta
-# beta, eps, is_decoupled: of Adam, the second beta, what the root gets, and whether the decay is
-#     that of AdamW
-# n_steps, ages: how many steps it has made with this one; the steps of each link, where an Evolver
-#     counts them
-# corrections, n_corrections: of both means by steps, (2, n)
+# A parameter in an update. An address is 0 for what there is not.
+# values, momentum, average: addresses of its numbers, their momentum and their running average
+# inverse: address of the place of each link in the transposed order, in which the sums of its
+#     gradient are; 0 if these have the order of the parameter
+# n: how many numbers it has
+# d: where the sums of its gradient begin
+# is_pieces: whether it is that of SReLU
+# is_nesterov: whether the momentum is Nesterov's
+# rate, factor, decay: learning rate, momentum and weight decay; for Adam factor is the first beta
+# second: address of Adam's mean of squares, 0 for SGD; momentum is Adam's mean
+# beta, eps: of Adam, the second beta, and what is added to the root
+# is_decoupled: whether the decay is that of AdamW
+# n_steps: how many steps it has made, with this one
+# ages: address of the steps of each link, where an Evolver counts them
+# corrections, n_corrections: address of Adam's corrections of both means, (2, n), and n
 PARAMETER_ROW = record(
     (
-        *("values", "momentum", "average", "inverse", "n", "d", "is_pieces", "is_nesterov"),
-        *("rate", "factor", "decay", "second", "beta", "eps", "is_decoupled", "n_steps", "ages"),
-        *("corrections", "n_corrections"),
-    ),
+        "values momentum average inverse n d is_pieces is_nesterov rate factor decay second beta"
+        " eps is_decoupled n_steps ages corrections n_corrections"
+    ).split(),
     floats=("rate", "factor", "decay", "beta", "eps"),
 )
 
@@ -403,7 +404,8 @@ NO_INPUT_GRADIENT = "gradients at inputs need a linear layer first and no BatchN
 
 class Step:
     """A model, its optimiser and its loss, of which a compiled step is made; see
-    :func:`lib.train.compiled_step`.
+    :func:`lib.train.compiled_step`. A subclass looks at the model in ``_read_model``, when the step
+    is made, copied, or called with a model that has changed.
     """
 
     def __init__(
@@ -497,6 +499,7 @@ class CompiledStep(Step):
             the model or the optimiser has become one that :class:`CompiledStep` does not take, as
             by a hook or a frozen parameter.
         """
+        check_tensors(x, y, index)
         if self._is_watched():
             if index is not None:
                 x, y = x.index_select(0, index), y.index_select(0, index)
@@ -525,6 +528,7 @@ class CompiledStep(Step):
         Raises: as a step; CannotCompile if the model has batch normalisation, or does not begin
             with a linear layer.
         """
+        check_tensors(x, y)
         self._check(x, y, None)
         if not self.finds_gradients_at_inputs:
             raise CannotCompile(f"{NO_INPUT_GRADIENT}: use autograd")
@@ -593,6 +597,14 @@ class CompiledStep(Step):
             raise ValueError(f"index is {index.dtype} on {index.device}: give torch.int64 on a CPU")
         if index.ndim != 1 or len(index) == 0:
             raise ValueError(f"index has shape {tuple(index.shape)}: give (B,), B at least 1")
+
+
+def check_tensors(x: Any, y: Any, index: Any = None) -> None:
+    """Raise ValueError if one of the arguments of a step is no tensor, as an array of numpy."""
+    for name, value in (("x", x), ("y", y), ("index", index)):
+        if value is not None and not isinstance(value, Tensor):
+            kind = type(value).__name__
+            raise ValueError(f"{name} is a {kind}: give a tensor, as torch.as_tensor({name})")
 
 
 def _running(norm: nn.BatchNorm1d) -> list[int]:

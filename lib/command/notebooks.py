@@ -15,7 +15,6 @@ from pathlib import Path
 
 import psutil
 
-import papers
 from lib import _boundary
 from lib._boundary import FULL, ROOT, TOO_LARGE, NotWritten, check_known, explained
 from lib.command import fresh
@@ -51,7 +50,11 @@ def find(only: Sequence[str] | None = None) -> list[Path]:
 
 
 def needed(path: Path) -> list[str]:
-    """The experiments a notebook shows, from its metadata. Raises ValueError with the nearest."""
+    """The experiments a notebook shows, from its metadata. Raises ValueError for an unknown one,
+    naming the nearest.
+    """
+    import papers
+
     book = json.loads(path.read_text(encoding="utf-8"))
     names = list(book["metadata"].get("experiments", []))
     for name in names:

@@ -126,7 +126,12 @@ def hidden_groups(groups: Mapping[str, T]) -> dict[str, T]:
         groups: a value for each group, as :func:`degree_sequences` or :func:`largest_degrees`.
     Returns: those of "hidden 1", "hidden 2", …
     """
-    return {name: of for name, of in groups.items() if re.fullmatch(r"hidden \d+", name)}
+    hidden = {}
+    for number in itertools.count(1):
+        group = f"hidden {number}"
+        if group not in groups:
+            return hidden
+        hidden[group] = groups[group]
 
 
 def largest_degrees(widths: Sequence[int]) -> dict[str, int]:

@@ -339,13 +339,22 @@ def test_gradients_of_drawn_sums_are_those_of_float64():
     ("forward", "sentence"),
     [
         (lambda m, x: m.second(F.group_norm(m.first(x), 2)), "calls group_norm before its last"),
-        (lambda m, x: m.second(m.grouped(m.first(x))), "calls grouped before its last"),
-        (lambda m, x: m.second(m.ceiled(m.first(x))), "calls ceiled before its last"),
+        (lambda m, x: m.second(m.grouped(m.first(x))), r"calls grouped \(Conv2d\) before its last"),
+        (
+            lambda m, x: m.second(m.ceiled(m.first(x))),
+            r"calls ceiled \(MaxPool2d\) before its last",
+        ),
         # in place before another reads, also by a view; a slice that is read twice
-        (lambda m, x: m.second(m.relu(y := m.first(x))) + y, "calls relu before its last conv"),
-        (lambda m, x: m.second(m.relu(m.same(y := m.first(x)))) + y, "calls relu before its last"),
+        (
+            lambda m, x: m.second(m.relu(y := m.first(x))) + y,
+            r"calls relu \(ReLU\) bef",
+        ),
+        (
+            lambda m, x: m.second(m.relu(m.same(y := m.first(x)))) + y,
+            r"calls relu \(ReLU\) bef",
+        ),
         (lambda m, x: m.second(y := m.first(x)[:, :, ::2, ::2]) + y, "calls getitem before its"),
-        (unused_branch, "calls third before its last convolution"),
+        (unused_branch, r"calls third \(SparseConv2d\) before its last convolution"),
         (without_gradients, "its forward turns gradients off"),
         (size_of_the_input, "reads size behind its last convolution"),
         (lambda m, x: m.second(m.first(m.before(x))), "before learns before the first convolution"),
@@ -396,6 +405,8 @@ def test_labels_of_another_number_or_shape_are_refused():
     sparsify_(model, density=0.5, start="new", kinds=("conv",), generator=seeded())
     step = compiled_step(model, sgd(model), nn.MSELoss())
     x = torch.randn(6, 3, 8, 8, dtype=torch.float32)
+    with pytest.raises(ValueError, match="y is a list: give a tensor"):
+        step(x, [0.0] * 6)
     with pytest.raises(ValueError, match="y has 12 labels, and x 6 examples"):
         step(x, torch.zeros(12))
     with pytest.raises(ValueError, match=r"y has shape \(6, 2\): give \(6, 1\)"):
@@ -422,7 +433,7 @@ def test_a_model_that_became_another_is_refused_at_every_call():
     step(x, y)
     model[2] = nn.PReLU()
     for _ in range(2):  # the second call must not run what the model was before
-        with pytest.raises(CannotCompile, match="calls 2 before its last convolution"):
+        with pytest.raises(CannotCompile, match=r"calls 2 \(PReLU\) before its last convolution"):
             step(x, y)
 
 

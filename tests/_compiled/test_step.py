@@ -665,6 +665,8 @@ BATCHES = [
     ({"index": torch.tensor([3, -1])}, "index holds -1: there are 16 examples"),
     ({"index": torch.ones(0).long()}, r"index has shape \(0,\): give \(B,\)"),
     ({"index": torch.ones(2, 2).long()}, r"index has shape \(2, 2\): give \(B,\)"),
+    ({"x": torch.ones(16, 13).numpy()}, r"x is a ndarray: give a tensor, as torch.as_tensor\(x\)"),
+    ({"index": [0, 1]}, "index is a list: give a tensor"),
     ({"index": torch.ones(2).int()}, "index is torch.int32 on cpu: give torch.int64"),
 ]
 

@@ -187,9 +187,7 @@ class _StepSize:
 
     def __init__(self, start: float, like: Tensor) -> None:
         self.eta = torch.full_like(like, start)[:, None]  # (B, 1)
-        self.n_rises = torch.zeros_like(
-            like
-        )  # steps since the last checkpoint that raised the loss
+        self.n_rises = torch.zeros_like(like)  # of the loss, since the last checkpoint
         self.halved = torch.zeros_like(like).bool()  # at the last checkpoint
         self.top_score = torch.full_like(like, -math.inf)  # at the last checkpoint
 

@@ -71,8 +71,8 @@ class Study(Run):
 
 
 def study_of(experiment: str, parent: Run, kind: type[Run] = Study, **fields: Any) -> Run:
-    """The study of a run, on its data set, with its method and seed; where its data set cannot be
-    had, that of the run that stands in.
+    """The study of a run, on its data set, with its method and seed. Where its data set cannot be
+    had, the study of the run that stands in for it stands in.
     """
     if kind is Study:
         fields["hidden"] = getattr(parent, "hidden", ())
@@ -83,8 +83,8 @@ def study_of(experiment: str, parent: Run, kind: type[Run] = Study, **fields: An
 
 
 def with_stand_in(make: Callable[[Run], Run], parent: Run) -> Run:
-    """The study of a run whose fields depend on the data set; as :func:`study_of` with the study of
-    the run that stands in.
+    """The study of a run whose fields depend on the data set, made for the run and for the run that
+    stands in for it.
     """
     study = make(parent)
     if parent.stand_in is None:
