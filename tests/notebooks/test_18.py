@@ -131,6 +131,16 @@ def test_numbers_of_the_text_are_shown(leads):
     text = Prose("18_do_moving_links_help")
     shares = leads.set_index("experiment")["share"]
     text.says("With {:.1f} % of the links on Fashion-MNIST SET", shares["regularisation"].iloc[0])
+    by_density = leads.query("experiment == 'links_curve'").groupby("variant")
+    shares = by_density["share"].first()
+    chosen, most = shares["density 0.01"], shares.idxmax()
+    text.says("With {:.2f} % of the links RigL leads by", shares.min())
+    text.says("*tuned at {:.1f} %*: the same, with {:.1f} % of the links", chosen, chosen)
+    text.says("Their settings were chosen with {:.1f} % of the links", chosen)
+    text.says("With {:.1f} % no such lead is seen after 40 epochs", chosen)
+    for _, lead in by_density.get_group(most).groupby("method")["value"]:
+        words = "and with {:.0f} % SET and RigL lead by {:.1f} points"
+        text.says(words, shares[most], lead.mean())
     on_fashion = leads.query("dataset == 'fashion_mnist' and links == 37840 and method == 'set'")
     undecayed = on_fashion.query("experiment == 'without_decay'")["value"].mean()
     text.says("and without weight decay by {:.2f}. So", undecayed)
