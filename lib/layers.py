@@ -606,15 +606,15 @@ def convolution_geometry(
     padding: int | tuple[int, int] | str,
 ) -> Geometry:  # fmt: skip
     """A convolution as the loops take it. Raises ValueError for padding "same" with strides."""
-    if padding == "valid":
-        padding = 0
-    if isinstance(padding, str) and padding != "same":
-        raise ValueError(f"padding = {padding!r}: give a number, 'same' or 'valid'")
     if padding == "same":
         if stride != (1, 1):
             raise ValueError(f"padding = 'same' with stride = {stride}: give numbers")
         (above, left), (below, right) = [(k - 1) // 2 for k in kernel], [k // 2 for k in kernel]
         sides = above, left, below, right
+    elif padding == "valid":
+        sides = 0, 0, 0, 0
+    elif isinstance(padding, str):
+        raise ValueError(f"padding = {padding!r}: give a number, 'same' or 'valid'")
     else:
         sides = 2 * _pair("padding", padding, least=0)
     return Geometry(in_channels, out_channels, kernel, stride, sides)

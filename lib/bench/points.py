@@ -299,8 +299,9 @@ def unit_passes(point: Point) -> Samples:
     x = torch.randn(point.widths, generator=generator)
     units = {name: activations.make(name, point.widths[1]) for name in ("relu", "splash")}
     passes = {name: contenders.Pass(unit, x, generator=generator) for name, unit in units.items()}
-    kept = {name: contenders.kept_mib(one.module, one.x) for name, one in passes.items()}
-    kept = {name: np.array([mib]) for name, mib in kept.items()}
+    kept = {}
+    for name, one in passes.items():
+        kept[name] = np.array([contenders.kept_mib(one.module, one.x)])
     shape = " x ".join(map(str, point.widths))
     seconds = timing.compare(passes, *point.pace)
     return {f"unit, ms ({shape})": seconds, f"unit memory, MiB ({shape})": kept}

@@ -508,10 +508,11 @@ def _needed(books: Iterable[Path], profile: str) -> "list[Run]":
     import papers
     from lib.command import notebooks
 
-    names = [name for path in books for name in notebooks.needed(path)]
-    runs = list(
-        dict.fromkeys(run for name in names for run in papers.EXPERIMENTS[name].runs(profile))
-    )
+    runs: list[Run] = []
+    for path in books:
+        for name in notebooks.needed(path):
+            runs += papers.EXPERIMENTS[name].runs(profile)
+    runs = list(dict.fromkeys(runs))
     _say_what_stands_in(runs)
     return runs
 

@@ -71,8 +71,8 @@ class Study(Run):
 
 
 def study_of(experiment: str, parent: Run, kind: type[Run] = Study, **fields: Any) -> Run:
-    """The study of a run, on its data set, with its method and seed. Where its data set cannot be
-    had, the study of the run that stands in for it stands in.
+    """The study of a run, on its data set, with its method and seed. If another run stands in where
+    the data set cannot be had, so does the study of that run.
     """
     if kind is Study:
         fields["hidden"] = getattr(parent, "hidden", ())
